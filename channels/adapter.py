@@ -20,7 +20,7 @@ class ChannelError(Exception):
     """Something between us and a platform went wrong."""
 
 
-class Unparseable(ChannelError):
+class Unparseable(ChannelError):  # noqa: N818 - says what happened
     """What arrived can't be read as a message of this channel."""
 
     def __init__(self, reason: str) -> None:
@@ -37,11 +37,11 @@ class DeliveryError(ChannelError):
         self.text = text
 
 
-class DeliveryRefused(DeliveryError):
+class DeliveryRefused(DeliveryError):  # noqa: N818 - says what happened
     """The platform refused the message for good; sending it again can't help."""
 
 
-class DeliveryFailed(DeliveryError):
+class DeliveryFailed(DeliveryError):  # noqa: N818 - says what happened
     """The message was not taken this time; sending it again may help and is safe."""
 
 
