@@ -1,0 +1,77 @@
+"""Agents, what they can hold and when they were there."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field, SQLModel
+
+from storage.tables.columns import INSTANT, JSON_DOCUMENT, JsonValue, utc_now
+
+PRESENCES = "('online', 'away', 'transfers_only', 'offline', 'not_responding')"
+
+
+class Agent(SQLModel, table=True):
+    """`load` is what the agent holds now, in units; the database refuses a load above `load_limit`.
+
+    The limit is the capacity, except while an admin has lowered the capacity below what is held: then it
+    is what is held, and shrinks with it.
+    """
+
+    __tablename__ = "agents"
+    __table_args__ = (
+        CheckConstraint("load >= 0 and load <= load_limit", name="agents_load_within_limit"),
+        CheckConstraint("capacity >= 0", name="agents_capacity"),
+        CheckConstraint(f"presence in {PRESENCES}", name="agents_presence"),
+        Index("agents_pool", "pool", "presence"),
+    )
+
+    id: str = Field(primary_key=True)
+    display_name: str
+    email: str | None = None
+    pool: str = Field(foreign_key="pools.name")
+    kind: str = "human"
+    skills: dict[str, int] = Field(default_factory=dict, sa_type=JSON_DOCUMENT)
+    languages: list[str] = Field(default_factory=list, sa_type=JSON_DOCUMENT)
+    time_zone: str | None = None
+    hours: dict[str, JsonValue] | None = Field(default=None, sa_type=JSON_DOCUMENT)
+    capacity: int = 100
+    load: int = 0
+    load_limit: int = 100
+    channel_ceilings: dict[str, int] = Field(default_factory=dict, sa_type=JSON_DOCUMENT)
+    preferences: dict[str, float] = Field(default_factory=dict, sa_type=JSON_DOCUMENT)
+    presence: str = "offline"
+    presence_since: datetime = Field(default_factory=utc_now, sa_type=INSTANT)
+    last_assigned_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    active: bool = True
+    created_at: datetime = Field(default_factory=utc_now, sa_type=INSTANT)
+    updated_at: datetime = Field(default_factory=utc_now, sa_type=INSTANT)
+
+
+class PresenceSpan(SQLModel, table=True):
+    """One stretch of one presence; the open one has no end. What utilisation is measured against."""
+
+    __tablename__ = "presence_spans"
+    __table_args__ = (
+        Index("presence_spans_one_open", "agent_id", unique=True, postgresql_where=text("ended_at is null")),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    agent_id: str = Field(foreign_key="agents.id", index=True)
+    presence: str
+    capacity: int
+    started_at: datetime = Field(sa_type=INSTANT)
+    ended_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class Pool(SQLModel, table=True):
+    __tablename__ = "pools"
+
+    name: str = Field(primary_key=True)
+    description: str = ""
+
+
+class Skill(SQLModel, table=True):
+    __tablename__ = "skills"
+
+    name: str = Field(primary_key=True)
+    description: str = ""
