@@ -1,0 +1,62 @@
+"""The two ways into Postgres: sessions on SQLModel's tables for records, a psycopg pool for the ledger's own SQL."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+STATEMENT_TIMEOUT: Final = "15s"
+IDLE_IN_TRANSACTION_TIMEOUT: Final = "30s"
+_OPTIONS: Final = (
+    f"-c statement_timeout={STATEMENT_TIMEOUT} -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT}"
+    " -c timezone=UTC"
+)
+
+LedgerConnection = AsyncConnection[TupleRow]
+LedgerPool = AsyncConnectionPool[LedgerConnection]
+
+
+class Database:
+    """Opens both ways in; `ledger` is the psycopg pool, `session()` a unit of work that commits when it ends well."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        """Take `url` as a libpq URL (`postgresql://…`); nothing is opened before `open()`."""
+        self._url = url
+        self._engine: AsyncEngine = create_async_engine(
+            url.replace("postgresql://", "postgresql+psycopg://", 1),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"options": _OPTIONS},
+        )
+        self.ledger: LedgerPool = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=pool_size,
+            open=False,
+            timeout=5,
+            check=AsyncConnectionPool.check_connection,
+            kwargs={"options": _OPTIONS},
+        )
+
+    async def open(self) -> None:
+        """Start the pool without waiting for Postgres: it may come back later than we do."""
+        await self.ledger.open(wait=False)
+
+    async def close(self) -> None:
+        await self.ledger.close()
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    async def listener(self) -> LedgerConnection:
+        """A connection of its own for LISTEN; the caller closes it."""
+        return await AsyncConnection.connect(self._url, autocommit=True, options="-c timezone=UTC")
