@@ -1,0 +1,6 @@
+"""The task queues of Baton's workers."""
+
+from typing import Final
+
+CONVERSATIONS: Final = "baton-conversations"
+DISPATCH: Final = "baton-dispatch"
