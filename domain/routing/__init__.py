@@ -1,0 +1,1 @@
+"""Who takes which waiting conversation: pure, deterministic, explained."""

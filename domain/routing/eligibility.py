@@ -1,0 +1,310 @@
+"""The hard constraints: who may take which case at this instant, and if not, why not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.routing.model import AgentCapacity, CustomerHours, Exclusion, SkillNeed, WaitingCase
+from domain.routing.policy import OverflowRule, RoutingPolicy
+
+ELIGIBLE = 0
+_REASONS = tuple(Exclusion)
+_CODE = {reason: code for code, reason in enumerate(_REASONS, start=1)}
+_CALLS = frozenset({"voice", "video"})
+
+Codes = NDArray[np.int8]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+def reason_of(code: int) -> Exclusion:
+    """The reason behind a code other than ELIGIBLE."""
+    return _REASONS[code - 1]
+
+
+def code_of(reason: Exclusion) -> int:
+    return _CODE[reason]
+
+
+def widening_step(case: WaitingCase, policy: RoutingPolicy, now: datetime) -> int:
+    """How many widening steps the case has reached: absolute deadlines since its original entry."""
+    waited = now - case.queued_at
+    return sum(step.after <= waited for step in policy.widening)
+
+
+def needs_at(needs: tuple[SkillNeed, ...], lower_levels: int, drop_skills: int) -> tuple[SkillNeed, ...]:
+    """The needs after relaxation: the last ones dropped, the others lowered, never below level 1."""
+    kept = needs[: max(0, len(needs) - drop_skills)]
+    return tuple(SkillNeed(need.skill, max(1, need.level - lower_levels)) for need in kept)
+
+
+def overflowing(
+    cases: Sequence[WaitingCase], policy: RoutingPolicy, now: datetime
+) -> Mapping[str, tuple[OverflowRule, ...]]:
+    """The overflow rules whose queue condition holds now, per pool, in the policy's order."""
+    waiting: dict[str, int] = {}
+    oldest: dict[str, datetime] = {}
+    for case in cases:
+        waiting[case.pool] = waiting.get(case.pool, 0) + 1
+        oldest[case.pool] = min(case.queued_at, oldest.get(case.pool, case.queued_at))
+    active: dict[str, tuple[OverflowRule, ...]] = {}
+    for rule in policy.overflow:
+        if rule.pool not in waiting:
+            continue
+        too_many = rule.waiting_over is not None and waiting[rule.pool] > rule.waiting_over
+        too_old = rule.oldest_over is not None and now - oldest[rule.pool] > rule.oldest_over
+        if too_many or too_old or (rule.waiting_over is None and rule.oldest_over is None):
+            active[rule.pool] = (*active.get(rule.pool, ()), rule)
+    return active
+
+
+def callable_from(hours: CustomerHours, now: datetime) -> datetime | None:
+    """None when the customer may be called now, else the next instant at which they may."""
+    local = now.astimezone(ZoneInfo(hours.zone))
+    if hours.opens <= hours.closes:
+        open_now = hours.opens <= local.time() < hours.closes
+    else:
+        open_now = local.time() >= hours.opens or local.time() < hours.closes
+    if open_now:
+        return None
+    opening = local.replace(
+        hour=hours.opens.hour, minute=hours.opens.minute, second=hours.opens.second, microsecond=0, fold=0
+    )
+    if opening <= local:
+        opening = (opening.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=local.tzinfo)
+    return opening.astimezone(now.tzinfo)
+
+
+class Roster:
+    """The agents as arrays, longest idle first, then by id: the order in which ties are decided."""
+
+    def __init__(self, agents: Sequence[AgentCapacity], now: datetime) -> None:
+        floor = datetime.min.replace(tzinfo=now.tzinfo)
+        self.agents = tuple(sorted(agents, key=lambda agent: (agent.last_assigned_at or floor, agent.agent_id)))
+        self.now = now
+        self.ids = tuple(agent.agent_id for agent in self.agents)
+        self.index = {agent_id: at for at, agent_id in enumerate(self.ids)}
+        if len(self.index) != len(self.agents):
+            raise ValueError("an agent is given twice")
+        size = len(self.agents)
+        self.capacity = np.fromiter((agent.capacity for agent in self.agents), np.int64, size)
+        self.load = np.fromiter((agent.load for agent in self.agents), np.int64, size)
+        self.free = np.maximum(self.capacity - self.load, 0)
+        self.transfers_only = np.fromiter((agent.transfers_only for agent in self.agents), np.bool_, size)
+        self.skill_count = np.fromiter((len(agent.skills) for agent in self.agents), np.int64, size)
+        self.shift_left = np.fromiter((self._shift_left(agent) for agent in self.agents), np.float64, size)
+        self.own_handle = np.fromiter((_seconds(agent.expected_handle) for agent in self.agents), np.float64, size)
+        self._levels: dict[str, Ints] = {}
+        self._members: dict[str, Bools] = {}
+        self._speaks: dict[frozenset[str], Bools] = {}
+        self._accepts: dict[str, Bools] = {}
+        self._room: dict[str, Ints] = {}
+
+    def _shift_left(self, agent: AgentCapacity) -> float:
+        return np.inf if agent.shift_ends_at is None else (agent.shift_ends_at - self.now).total_seconds()
+
+    def levels(self, skill: str) -> Ints:
+        """Each agent's level in a skill, 0 where it is missing."""
+        if skill not in self._levels:
+            self._levels[skill] = np.fromiter(
+                (agent.skills.get(skill, 0) for agent in self.agents), np.int64, len(self.agents)
+            )
+        return self._levels[skill]
+
+    def members(self, pool: str) -> Bools:
+        if pool not in self._members:
+            self._members[pool] = np.fromiter(
+                (pool in agent.pools for agent in self.agents), np.bool_, len(self.agents)
+            )
+        return self._members[pool]
+
+    def speaks(self, languages: frozenset[str]) -> Bools:
+        if languages not in self._speaks:
+            self._speaks[languages] = np.fromiter(
+                (not languages or bool(languages & agent.languages) for agent in self.agents),
+                np.bool_,
+                len(self.agents),
+            )
+        return self._speaks[languages]
+
+    def accepts(self, channel: str) -> Bools:
+        if channel not in self._accepts:
+            self._accepts[channel] = np.fromiter(
+                (channel in agent.accepts for agent in self.agents), np.bool_, len(self.agents)
+            )
+        return self._accepts[channel]
+
+    def ceiling_room(self, channel: str) -> Ints:
+        """How many more conversations of a channel each agent may hold by their ceilings."""
+        if channel not in self._room:
+            self._room[channel] = np.fromiter(
+                (
+                    max(0, agent.channel_ceilings[channel] - agent.channel_load.get(channel, 0))
+                    if channel in agent.channel_ceilings
+                    else np.iinfo(np.int32).max
+                    for agent in self.agents
+                ),
+                np.int64,
+                len(self.agents),
+            )
+        return self._room[channel]
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """What decides on eligibility and is shared by many cases: one row of codes is computed for each."""
+
+    pools: tuple[str, ...]
+    needs: tuple[SkillNeed, ...]
+    generalists: tuple[tuple[str, int, tuple[SkillNeed, ...]], ...]
+    languages: frozenset[str]
+    channel: str
+    units: int
+    handle: float
+
+
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """`codes[row_of_case[i]]` says for case i why each agent of the roster may not take it, or ELIGIBLE."""
+
+    codes: Codes
+    row_of_case: Ints
+    steps: tuple[int, ...]
+    overflow: tuple[str | None, ...]
+
+    def of(self, case: int) -> Codes:
+        row: Codes = self.codes[self.row_of_case[case]]
+        return row
+
+
+def eligibility(
+    cases: Sequence[WaitingCase],
+    roster: Roster,
+    policy: RoutingPolicy,
+    active: Mapping[str, tuple[OverflowRule, ...]],
+) -> Eligibility:
+    """The hard constraints of every case and agent at the roster's instant."""
+    now = roster.now
+    rows: list[Codes] = []
+    row_of_demand: dict[_Demand, int] = {}
+    row_of_case = np.empty(len(cases), np.int64)
+    steps: list[int] = []
+    overflow: list[str | None] = []
+    for at, case in enumerate(cases):
+        step = widening_step(case, policy, now)
+        rules = active.get(case.pool, ())
+        steps.append(step)
+        overflow.append(rules[-1].name if rules else None)
+        demand = _demand(case, step, rules, policy)
+        row = row_of_demand.get(demand)
+        if row is None:
+            row = row_of_demand[demand] = len(rows)
+            rows.append(_codes(demand, roster, policy))
+        own = _own_codes(case, rows[row], roster)
+        if own is not None:
+            row = len(rows)
+            rows.append(own)
+        row_of_case[at] = row
+    codes = np.stack(rows) if rows else np.empty((0, len(roster.agents)), np.int8)
+    return Eligibility(codes, row_of_case, tuple(steps), tuple(overflow))
+
+
+def _demand(case: WaitingCase, step: int, rules: tuple[OverflowRule, ...], policy: RoutingPolicy) -> _Demand:
+    pools: tuple[str, ...] = (case.pool,)
+    needs = case.required_skills
+    if step:
+        widened = policy.widening[step - 1]
+        pools += widened.extra_pools
+        needs = needs_at(needs, widened.lower_levels, widened.drop_skills)
+    for rule in rules:
+        pools += rule.to_pools
+    generalists = tuple(
+        (rule.pool, rule.generalist_skills, needs_at(needs, rule.lower_levels, 0))
+        for rule in rules
+        if rule.to_generalists
+    )
+    return _Demand(
+        tuple(dict.fromkeys(pools)),
+        needs,
+        generalists,
+        case.languages,
+        case.channel,
+        case.units,
+        _seconds(case.expected_handle),
+    )
+
+
+def _codes(demand: _Demand, roster: Roster, policy: RoutingPolicy) -> Codes:
+    member = np.zeros(len(roster.agents), np.bool_)
+    for pool in demand.pools:
+        member |= roster.members(pool)
+    skilled = member & _meets(demand.needs, roster)
+    for pool, least_skills, needs in demand.generalists:
+        skilled |= roster.members(pool) & (roster.skill_count >= least_skills) & _meets(needs, roster)
+    # An agent's own pace says more about when they will be done than the case's forecast does.
+    handle = np.where(roster.own_handle > 0, roster.own_handle, demand.handle)
+    late = (handle > 0) & (handle * policy.shift_end_factor > roster.shift_left)
+    codes = np.zeros(len(roster.agents), np.int8)
+    # The weakest reason is written first, so that the first of the enumeration stands at the end.
+    codes[roster.ceiling_room(demand.channel) < 1] = _CODE[Exclusion.CEILING]
+    codes[roster.free < demand.units] = _CODE[Exclusion.CAPACITY]
+    codes[late | (roster.shift_left <= 0)] = _CODE[Exclusion.SHIFT_END]
+    codes[~skilled] = _CODE[Exclusion.SKILL]
+    codes[~roster.speaks(demand.languages)] = _CODE[Exclusion.LANGUAGE]
+    codes[~member & ~skilled] = _CODE[Exclusion.POOL]
+    codes[~roster.accepts(demand.channel) | roster.transfers_only] = _CODE[Exclusion.PRESENCE]
+    return codes
+
+
+def _own_codes(case: WaitingCase, shared: Codes, roster: Roster) -> Codes | None:
+    """The row of a case that something of its own sets apart, or None when the shared row holds."""
+    if case.channel in _CALLS and case.customer_hours and callable_from(case.customer_hours, roster.now):
+        return np.full_like(shared, _CODE[Exclusion.CUSTOMER_HOURS])
+    if case.only_agent is not None:
+        return _named_codes(case, roster)
+    if not case.excluded:
+        return None
+    declined = [roster.index[agent_id] for agent_id in sorted(case.excluded) if agent_id in roster.index]
+    if not declined:
+        return None
+    codes = shared.copy()
+    codes[declined] = _CODE[Exclusion.DECLINED]
+    cooled_down = case.exclusions_clear_at is not None and case.exclusions_clear_at <= roster.now
+    if cooled_down and not np.isin(codes, (ELIGIBLE, _CODE[Exclusion.CAPACITY], _CODE[Exclusion.CEILING])).any():
+        return None
+    return codes
+
+
+def _named_codes(case: WaitingCase, roster: Roster) -> Codes:
+    codes = np.full(len(roster.agents), _CODE[Exclusion.NAMED_OTHER], np.int8)
+    named = roster.index.get(case.only_agent or "")
+    if named is None:
+        return codes
+    agent = roster.agents[named]
+    if case.channel not in agent.accepts:
+        codes[named] = _CODE[Exclusion.PRESENCE]
+    elif roster.shift_left[named] <= 0:
+        codes[named] = _CODE[Exclusion.SHIFT_END]
+    elif roster.free[named] < case.units:
+        codes[named] = _CODE[Exclusion.CAPACITY]
+    elif roster.ceiling_room(case.channel)[named] < 1:
+        codes[named] = _CODE[Exclusion.CEILING]
+    else:
+        codes[named] = ELIGIBLE
+    return codes
+
+
+def _meets(needs: tuple[SkillNeed, ...], roster: Roster) -> Bools:
+    met = np.ones(len(roster.agents), np.bool_)
+    for need in needs:
+        met &= roster.levels(need.skill) >= need.level
+    return met
+
+
+def _seconds(span: timedelta | None) -> float:
+    return 0.0 if span is None else span.total_seconds()

@@ -1,0 +1,220 @@
+"""The record of a pass: candidates with their parts, exclusions with their reasons, what was left and why."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.routing.assignment import NOBODY
+from domain.routing.eligibility import ELIGIBLE, Eligibility, Roster, code_of, reason_of
+from domain.routing.explain import sentence
+from domain.routing.model import (
+    Candidate,
+    Decision,
+    Exclusion,
+    ExclusionCount,
+    ExclusionExample,
+    ScorePart,
+    SuccessModel,
+    Unmatched,
+    UnmatchedReason,
+    WaitingCase,
+)
+from domain.routing.policy import RoutingPolicy
+from domain.routing.utility import Utility
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class DecisionRecord:
+    """Writes the decisions of one pass."""
+
+    def __init__(
+        self,
+        queue: Sequence[WaitingCase],
+        eligible: Eligibility,
+        utility: Utility,
+        policy: RoutingPolicy,
+        success: SuccessModel,
+        roster: Roster,
+    ) -> None:
+        self._queue = queue
+        self._eligible = eligible
+        self._utility = utility
+        self._policy = policy
+        self._success = success
+        self._roster = roster
+        self._exclusions: dict[int, tuple[ExclusionCount, ...]] = {}
+        self._examples: dict[int, tuple[ExclusionExample, ...]] = {}
+
+    def decisions(self, agent: Ints, preferred: Bools) -> tuple[Decision, ...]:
+        """One decision for each case that has an agent, in the order of the queue."""
+        matched = np.flatnonzero(agent != NOBODY)
+        if not len(matched):
+            return ()
+        rival_case, rival_agent = self._rivals(matched, agent)
+        candidates = self._candidates(rival_case, rival_agent)
+        own = self._utility.parts_of_pairs(matched, agent[matched])
+        taken = self._roster.load.copy()
+        return tuple(
+            self._decision(at, int(case), int(agent[case]), own, candidates.get(int(case), []), taken, preferred)
+            for at, case in enumerate(matched)
+        )
+
+    def _rivals(self, matched: Ints, agent: Ints) -> tuple[Ints, Ints]:
+        """The best few eligible agents of each matched case besides its own, as pairs."""
+        wanted = max(self._policy.candidates_kept - 1, 0)
+        pairs: list[tuple[Ints, Ints]] = []
+        for start in range(0, len(matched), 512):
+            part = matched[start : start + 512]
+            score = self._utility.rows(part)
+            score -= self._utility.cost_scale[part, None] * self._load_cost()[None, :]
+            score[self._eligible.codes[self._eligible.row_of_case[part]] != ELIGIBLE] = -np.inf
+            score[np.arange(len(part)), agent[part]] = -np.inf
+            kept = min(wanted, score.shape[1])
+            if not kept:
+                continue
+            best = np.argpartition(-score, kept - 1, axis=1)[:, :kept]
+            row = np.repeat(np.arange(len(part)), kept)
+            column = best.reshape(-1)
+            real = np.isfinite(score[row, column])
+            pairs.append((part[row[real]], column[real]))
+        if not pairs:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        return np.concatenate([case for case, _ in pairs]), np.concatenate([column for _, column in pairs])
+
+    def _load_cost(self) -> Floats:
+        return self._utility.load_cost(self._roster.load.astype(np.float64), self._roster.capacity.astype(np.float64))
+
+    def _candidates(self, cases: Ints, agents: Ints) -> dict[int, list[Candidate]]:
+        parts = self._utility.parts_of_pairs(cases, agents)
+        load = -self._utility.cost_scale[cases] * self._load_cost()[agents]
+        rivals: dict[int, list[Candidate]] = {}
+        for at, (case, agent) in enumerate(zip(cases, agents, strict=True)):
+            explained = _explained(parts, at, float(load[at]))
+            rivals.setdefault(int(case), []).append(Candidate(self._roster.ids[agent], _total(explained), explained))
+        for some in rivals.values():
+            some.sort(key=lambda one: (-one.score, self._roster.index[one.agent_id]))
+        return rivals
+
+    def _decision(
+        self,
+        at: int,
+        case_at: int,
+        agent_at: int,
+        own: tuple[tuple[str, Floats], ...],
+        rivals: list[Candidate],
+        taken: Ints,
+        preferred: Bools,
+    ) -> Decision:
+        case, agent = self._queue[case_at], self._roster.agents[agent_at]
+        now = self._roster.now
+        share = taken[agent_at] / max(agent.capacity, 1)
+        load = -float(self._utility.cost_scale[case_at]) * self._policy.costs.load * share
+        taken[agent_at] += case.units
+        parts = _explained(own, at, load)
+        score = _total(parts)
+        mine = Candidate(agent.agent_id, score, parts)
+        everyone = sorted([mine, *rivals], key=lambda one: (-one.score, self._roster.index[one.agent_id]))
+        estimate = self._success.probability(agent.agent_id, case.intent, case.product, case.segment, case.channel)
+        step, overflow = self._eligible.steps[case_at], self._eligible.overflow[case_at]
+        row = int(self._eligible.row_of_case[case_at])
+        return Decision(
+            conversation_id=case.conversation_id,
+            ticket=case.ticket,
+            agent_id=agent.agent_id,
+            units=case.units,
+            score=score,
+            parts=parts,
+            urgency=float(self._utility.urgency.total[case_at]),
+            urgency_parts=self._utility.urgency.explained(case_at),
+            widening_step=step,
+            overflow=overflow,
+            candidates=tuple(everyone),
+            exclusions=self._counts(row),
+            exclusion_examples=self._some(row),
+            runner_up=rivals[0].agent_id if rivals else None,
+            by_preference=bool(preferred[case_at]),
+            success=estimate,
+            waited=now - case.queued_at,
+            policy_version=self._policy.version,
+            model_version=self._success.version,
+            sentence=sentence(
+                case,
+                agent,
+                parts,
+                estimate,
+                rivals[0] if rivals else None,
+                load_after=int(taken[agent_at]),
+                waited=now - case.queued_at,
+                step=step,
+                overflow=overflow,
+                affinity_age=None if case.affinity_at is None else now - case.affinity_at,
+                by_preference=bool(preferred[case_at]),
+            ),
+        )
+
+    def _counts(self, row: int) -> tuple[ExclusionCount, ...]:
+        if row not in self._exclusions:
+            self._exclusions[row] = exclusion_counts(self._eligible, row)
+        return self._exclusions[row]
+
+    def _some(self, row: int) -> tuple[ExclusionExample, ...]:
+        if row not in self._examples:
+            codes = self._eligible.codes[row]
+            some = np.flatnonzero(codes != ELIGIBLE)[: self._policy.examples_kept]
+            self._examples[row] = tuple(
+                ExclusionExample(self._roster.ids[agent], reason_of(int(codes[agent]))) for agent in some
+            )
+        return self._examples[row]
+
+
+def exclusion_counts(eligible: Eligibility, row: int) -> tuple[ExclusionCount, ...]:
+    """How many agents each reason excluded, in the order of the reasons."""
+    counts = np.bincount(eligible.codes[row], minlength=len(Exclusion) + 1)
+    return tuple(
+        ExclusionCount(reason, int(counts[code_of(reason)])) for reason in Exclusion if counts[code_of(reason)]
+    )
+
+
+def unmatched_cases(
+    queue: Sequence[WaitingCase], left: Ints, eligible: Eligibility, waits_for: Mapping[int, str]
+) -> tuple[Unmatched, ...]:
+    """Who stays in the queue and why, in the order of the queue."""
+    known: dict[int, tuple[ExclusionCount, ...]] = {}
+    told = []
+    for at in left.tolist():
+        row = int(eligible.row_of_case[at])
+        if row not in known:
+            known[row] = exclusion_counts(eligible, row)
+        awaited = waits_for.get(at)
+        reason = _reason(known[row], eligible.codes.shape[1], awaited)
+        case = queue[at]
+        told.append(Unmatched(case.conversation_id, case.ticket, reason, eligible.steps[at], known[row], awaited))
+    return tuple(told)
+
+
+def _reason(counts: tuple[ExclusionCount, ...], agents: int, awaited: str | None) -> UnmatchedReason:
+    if awaited is not None:
+        return UnmatchedReason.WAITING_IS_BETTER
+    reasons = {count.reason for count in counts}
+    if sum(count.agents for count in counts) < agents:
+        return UnmatchedReason.OTHERS_FIRST
+    if reasons & {Exclusion.CAPACITY, Exclusion.CEILING}:
+        return UnmatchedReason.ALL_FULL
+    if Exclusion.CUSTOMER_HOURS in reasons:
+        return UnmatchedReason.CUSTOMER_HOURS
+    return UnmatchedReason.NO_ELIGIBLE_AGENT
+
+
+def _explained(parts: tuple[tuple[str, Floats], ...], at: int, load: float) -> tuple[ScorePart, ...]:
+    told = [ScorePart(name, float(part[at])) for name, part in parts if part[at] != 0.0]
+    if load != 0.0:
+        told.append(ScorePart("load", load))
+    return tuple(told)
+
+
+def _total(parts: tuple[ScorePart, ...]) -> float:
+    return sum(part.value for part in parts)
