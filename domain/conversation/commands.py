@@ -1,0 +1,121 @@
+"""What a step asks of the world. The ledger carries all commands of one step out in one transaction, or none."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from domain.conversation.state import Waiting
+from domain.sla.clock import Clock
+
+
+class OfferEnd(StrEnum):
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    TIMED_OUT = "timed_out"
+    RESCINDED = "rescinded"
+
+
+class Handover(StrEnum):
+    """How an assignment began."""
+
+    OFFER = "offer"
+    CLAIM = "claim"
+    REOPEN = "reopen"
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """Put, or refresh, the conversation's ticket; a ticket that was already offered is never put back."""
+
+    waiting: Waiting
+    next_breach_at: datetime | None
+    affinity_agent: str | None
+    affinity_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dequeue:
+    """Take the ticket away, and with it an offer for it that the conversation has not heard of yet.
+
+    With `must_wait` the ledger refuses the step when the ticket is no longer there to be taken.
+    """
+
+    ticket: int
+    must_wait: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndOffer:
+    """`ACCEPTED` is refused by the ledger unless the offer is still pending; the other ends then change nothing."""
+
+    offer_id: str
+    end: OfferEnd
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartAssignment:
+    """Without an offer whose units pass over, the agent must have room or the ledger refuses the step."""
+
+    assignment_id: str
+    agent_id: str
+    offer_id: str | None
+    how: Handover
+
+
+@dataclass(frozen=True, slots=True)
+class EndAssignment:
+    assignment_id: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendReply:
+    """Release a stored draft: a public one to its channel, an internal one to the timeline."""
+
+    message_id: str
+    internal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeepClock:
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class RecordResolution:
+    """Write the resolution record of the present episode, once."""
+
+    wrap_up_code: str | None
+    end_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassOn:
+    """A message reached a conversation that has ended: give it to the customer's open or a new one."""
+
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A line for the timeline. `facts` are names and values a reader may see, never a message's words."""
+
+    kind: str
+    at: datetime
+    agent_id: str | None = None
+    facts: tuple[tuple[str, str | int | float | None], ...] = ()
+
+
+Command = (
+    Enqueue
+    | Dequeue
+    | EndOffer
+    | StartAssignment
+    | EndAssignment
+    | SendReply
+    | KeepClock
+    | RecordResolution
+    | PassOn
+    | Happened
+)

@@ -1,0 +1,142 @@
+"""What the customer does: writes, writes again, comes back, leaves."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from domain.conversation.commands import PassOn, RecordResolution
+from domain.conversation.draft import Draft
+from domain.conversation.events import CustomerLeft, CustomerWrote, TermsChanged
+from domain.conversation.state import EndReason, Phase, Tallies
+from domain.conversation.terms import Assessment
+from domain.sla.clock import change_terms
+from domain.sla.policy import Metric
+
+
+def customer_wrote(draft: Draft, event: CustomerWrote) -> None:
+    """Auto-replies, bounces and closing thanks are counted and change nothing else."""
+    if draft.state.phase.is_final:
+        draft.order(PassOn(event.message_id))
+        return
+    if event.thread_id not in draft.state.threads:
+        draft.state = replace(draft.state, threads=(*draft.state.threads, event.thread_id))
+    draft.state = replace(draft.state, channels=_with(draft.state.channels, event.case.channel))
+    if event.kind.wants_an_answer or draft.state.case is None:
+        _understand(draft, event.case)
+    if not event.kind.wants_an_answer:
+        _count_inbound(draft, event.case.channel)
+        return
+    if draft.state.phase in {Phase.WRAP_UP, Phase.RESOLVED}:
+        _begin_episode(draft, event.at)
+    _count_inbound(draft, event.case.channel)
+    if draft.state.unanswered_since is None:
+        draft.state = replace(draft.state, unanswered_since=event.at)
+    _take_up(draft, event)
+
+
+def _understand(draft: Draft, case: Assessment) -> None:
+    """See the case anew; a place in the queue asks for the new skills unless a transfer had named them."""
+    waiting, old = draft.state.waiting, draft.state.case
+    if waiting is not None and old is not None and waiting.skills == old.skills:
+        draft.state = replace(draft.state, waiting=replace(waiting, skills=case.skills))
+    draft.state = replace(draft.state, case=case)
+
+
+def _take_up(draft: Draft, event: CustomerWrote) -> None:
+    state = draft.state
+    if state.phase is Phase.NEW:
+        draft.state = replace(state, episode_opened_at=event.at, queued_at=event.at)
+        draft.start_clock(Metric.FIRST_RESPONSE, event.at)
+        draft.start_clock(Metric.RESOLUTION, event.at)
+        draft.enqueue()
+    elif state.phase.is_waiting:
+        draft.refresh_ticket()
+    elif state.assignment is None:
+        # It had gone idle and given its units back: to the queue, where the owner has the first call.
+        draft.state = replace(state, queued_at=event.at)
+        draft.enqueue()
+    else:
+        draft.go_to(Phase.ASSIGNED)
+        draft.start_clock(Metric.OWNER_SILENCE, draft.now)
+    if draft.state.first_response_at is not None or draft.state.episode > 1:
+        draft.start_clock(Metric.NEXT_RESPONSE, draft.state.unanswered_since or event.at)
+
+
+def _begin_episode(draft: Draft, at: datetime) -> None:
+    """A resolved conversation comes back in the same workflow; in wrap-up the same agent simply goes on."""
+    still_there = draft.state.phase is Phase.WRAP_UP
+    draft.state = replace(
+        draft.state,
+        episode=draft.state.episode + 1,
+        episode_opened_at=at,
+        episode_channels=(),
+        queued_at=at,
+        accepted_at=draft.now if still_there else None,
+        wrap_up=None,
+        resolved_at=None,
+        end_reason=None,
+        tallies=Tallies(),
+        phase=Phase.ASSIGNED if still_there else Phase.PENDING_CUSTOMER,
+    )
+    draft.happened("reopened", agent=draft.state.owner, by="customer", episode=draft.state.episode)
+    draft.start_clock(Metric.RESOLUTION, at)
+
+
+def reopen_for(draft: Draft, at: datetime) -> None:
+    """Begin the next episode at an agent's wish."""
+    _begin_episode(draft, at)
+
+
+def customer_left(draft: Draft, event: CustomerLeft) -> None:
+    """Who leaves before anybody accepted has abandoned; a conversation in work is its agent's to resolve."""
+    state = draft.state
+    draft.happened("customer_left", agent=state.agent_id, thread_id=event.thread_id)
+    if not state.phase.is_waiting or set(state.threads) - {event.thread_id}:
+        return
+    draft.leave_queue()
+    draft.release("customer_left")
+    end_episode(draft, EndReason.ABANDONED, None)
+    draft.go_to(Phase.RESOLVED)
+
+
+def end_episode(draft: Draft, reason: EndReason, wrap_up_code: str | None) -> None:
+    """Stop the episode's clocks and write its resolution record."""
+    resolved = reason is EndReason.RESOLVED
+    draft.meet_clock(Metric.NEXT_RESPONSE)
+    draft.cancel_clock(Metric.FIRST_RESPONSE)
+    draft.cancel_clock(Metric.OWNER_SILENCE)
+    if resolved:
+        draft.meet_clock(Metric.RESOLUTION)
+    else:
+        draft.cancel_clock(Metric.RESOLUTION)
+    draft.state = replace(draft.state, unanswered_since=None, resolved_at=draft.now, end_reason=reason)
+    draft.order(RecordResolution(wrap_up_code, reason.value))
+    draft.happened("resolved", agent=draft.state.agent_id, reason=reason.value, wrap_up_code=wrap_up_code)
+
+
+def terms_changed(draft: Draft, event: TermsChanged) -> None:
+    """Put the running clocks under the new promise and let the queue see the new case."""
+    old = draft.case.promise
+    _understand(draft, event.case)
+    new = event.case.promise
+    for clock in draft.state.clocks:
+        if clock.is_ended:
+            continue
+        if new is None or old is None:
+            draft.cancel_clock(clock.metric)
+        else:
+            draft.keep_clock(change_terms(clock, old, new, draft.now))
+    draft.happened("terms_changed", cause=event.cause, policy=new.policy_id if new else None)
+    draft.refresh_ticket()
+
+
+def _count_inbound(draft: Draft, channel: str) -> None:
+    tallies = draft.state.tallies
+    draft.state = replace(
+        draft.state,
+        tallies=replace(tallies, inbound=tallies.inbound + 1),
+        episode_channels=_with(draft.state.episode_channels, channel),
+    )
+
+
+def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return names if name in names else (*names, name)

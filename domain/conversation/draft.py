@@ -1,0 +1,169 @@
+"""A step in the making: the state as it changes and the commands that go with it."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from domain.conversation.commands import (
+    Command,
+    Dequeue,
+    EndAssignment,
+    EndOffer,
+    Enqueue,
+    Happened,
+    KeepClock,
+    OfferEnd,
+)
+from domain.conversation.refusals import Refusal, RefusalCode
+from domain.conversation.state import ConversationState, Phase, Waiting
+from domain.conversation.terms import Assessment, SkillNeeds
+from domain.sla import clock as sla
+from domain.sla.policy import Metric, PauseReason
+
+REPEATING_METRICS = frozenset({Metric.NEXT_RESPONSE, Metric.OWNER_SILENCE})
+
+
+class Draft:
+    def __init__(self, state: ConversationState, now: datetime) -> None:
+        self.state = state
+        self.now = now
+        self.commands: list[Command] = []
+
+    @property
+    def case(self) -> Assessment:
+        if self.state.case is None:
+            raise Refusal(RefusalCode.WRONG_STATE, "nothing has been said in this conversation yet")
+        return self.state.case
+
+    def order(self, command: Command) -> None:
+        self.commands.append(command)
+
+    def happened(self, kind: str, /, *, agent: str | None = None, **facts: str | float | None) -> None:
+        self.order(Happened(kind, self.now, agent, tuple(facts.items())))
+
+    def go_to(self, phase: Phase) -> None:
+        """Enter a phase and stop or resume the clocks as the promise says for it."""
+        was = self.state.phase
+        self.state = replace(
+            self.state,
+            phase=phase,
+            idle_since=(self.state.idle_since if was is phase else self.now)
+            if phase is Phase.PENDING_CUSTOMER
+            else None,
+        )
+        promise = self.case.promise
+        if promise is None:
+            return
+        paused = phase in {Phase.PENDING_CUSTOMER, Phase.ON_HOLD} and promise.pauses_on(PauseReason(phase.value))
+        for clock in self.state.clocks:
+            self._keep(sla.pause(clock, self.now) if paused else sla.resume(clock, promise, self.now))
+
+    # --- clocks ----------------------------------------------------------------------------------------------------
+
+    def start_clock(self, metric: Metric, at: datetime) -> None:
+        """Start a clock of the present episode unless one of this metric already runs, or ran when it runs but once."""
+        if self.case.promise is None:
+            return
+        last = sla.clock_for(self.state.clocks, metric, self.state.episode)
+        if last is not None and (not last.is_ended or metric not in REPEATING_METRICS):
+            return
+        number = last.number + 1 if last else 1
+        clock = sla.start_clock(self.case.promise, metric, self.state.episode, at, number)
+        if clock is not None:
+            self._keep(clock, is_new=True)
+
+    def meet_clock(self, metric: Metric) -> None:
+        for clock in self.state.clocks:
+            if clock.metric is metric:
+                self._keep(sla.meet(clock, self.now))
+
+    def cancel_clock(self, metric: Metric) -> None:
+        for clock in self.state.clocks:
+            if clock.metric is metric:
+                self._keep(sla.cancel(clock, self.now))
+
+    def keep_clock(self, clock: sla.Clock) -> None:
+        self._keep(clock)
+
+    def _keep(self, clock: sla.Clock, *, is_new: bool = False) -> None:
+        """Take a clock's new form; a breach that a late stop brought to light is told like any other."""
+        old = None if is_new else sla.clock_for(self.state.clocks, clock.metric, clock.episode)
+        if old == clock:
+            return
+        self.state = replace(self.state, clocks=sla.with_clock(self.state.clocks, clock))
+        self.order(KeepClock(clock))
+        if clock.breached_at is not None and (old is None or old.breached_at is None):
+            self.order(Happened("sla_breached", clock.breached_at, self.state.agent_id, _clock_facts(clock)))
+
+    # --- the queue -------------------------------------------------------------------------------------------------
+
+    def enqueue(
+        self,
+        *,
+        exclude: str | None = None,
+        urgent: bool = False,
+        only_agent: str | None = None,
+        pool: str | None = None,
+        skills: SkillNeeds = (),
+        warm_from: str | None = None,
+    ) -> None:
+        """Return to the queue with the next ticket and the original age; who declined stays out for this round."""
+        was = self.state.waiting
+        excluded = was.excluded if was else ()
+        clear_at = was.exclusions_clear_at if was else None
+        if exclude is not None and exclude not in excluded:
+            excluded = (*excluded, exclude)
+        if exclude is not None:
+            clear_at = self.now + self.case.rules.exclusion_cooldown
+        self.state = replace(self.state, tickets=self.state.tickets + 1, queued_at=self.state.queued_at or self.now)
+        waiting = Waiting(
+            ticket=self.state.tickets,
+            pool=pool or (was.pool if was else self.case.pool),
+            queued_at=self.state.queued_at or self.now,
+            entered_at=self.now,
+            skills=skills or (was.skills if was else self.case.skills),
+            urgent=urgent or (was.urgent if was else False),
+            excluded=excluded,
+            exclusions_clear_at=clear_at,
+            only_agent=only_agent,
+            warm_from=warm_from,
+        )
+        self.state = replace(self.state, waiting=waiting, offer=None)
+        if warm_from is None:
+            self.go_to(Phase.QUEUED)
+        self.refresh_ticket()
+        self.happened("queued", pool=waiting.pool, ticket=waiting.ticket)
+
+    def refresh_ticket(self) -> None:
+        """Let the queue know how the case looks now."""
+        if self.state.waiting is None or self.state.offer is not None:
+            return
+        next_breach = min((clock.due_at for clock in self.state.clocks if clock.due_at), default=None)
+        self.order(Enqueue(self.state.waiting, next_breach, self.state.owner, self.state.owner_since))
+
+    def leave_queue(self, *, must_wait: bool = False) -> None:
+        """Stop waiting; an offer on its way is taken back."""
+        waiting, offer = self.state.waiting, self.state.offer
+        if offer is not None:
+            self.order(EndOffer(offer.offer_id, OfferEnd.RESCINDED))
+            self.happened("offer_rescinded", agent=offer.agent_id, offer_id=offer.offer_id)
+        if waiting is not None and offer is None:
+            self.order(Dequeue(waiting.ticket, must_wait=must_wait))
+        self.state = replace(self.state, waiting=None, offer=None)
+
+    # --- responsibility --------------------------------------------------------------------------------------------
+
+    def release(self, cause: str) -> None:
+        """End the present assignment; its owner stays the owner."""
+        if self.state.assignment is None:
+            return
+        self.order(EndAssignment(self.state.assignment.assignment_id, cause))
+        self.state = replace(self.state, assignment=None, owner_since=self.now)
+        self.cancel_clock(Metric.OWNER_SILENCE)
+
+
+def _clock_facts(clock: sla.Clock) -> tuple[tuple[str, str | float | None], ...]:
+    return (
+        ("metric", clock.metric.value),
+        ("number", clock.number),
+        ("target_seconds", clock.target.total_seconds()),
+    )

@@ -1,0 +1,171 @@
+"""What can happen to a conversation. The instant it happens at is given to `step` beside the event."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.channels import MessageKind
+from domain.conversation.terms import Assessment, SkillNeeds
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerWrote:
+    """`at` is when the message was stored: clocks run from it, however late the conversation learns of it."""
+
+    message_id: str
+    thread_id: str
+    kind: MessageKind
+    at: datetime
+    case: Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerLeft:
+    thread_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TermsChanged:
+    """Policies, calendars or settings are different now."""
+
+    case: Assessment
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferMade:
+    offer_id: str
+    ticket: int
+    agent_id: str
+    expires_at: datetime
+    auto_accept: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferLost:
+    """The ledger has ended the offer: its agent went away, or it refused an accept."""
+
+    offer_id: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAccepted:
+    offer_id: str
+    ticket: int
+    agent_id: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OfferDeclined:
+    offer_id: str
+    agent_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLeft:
+    agent_id: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    message_id: str
+    agent_id: str
+    internal: bool
+    by_supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """Exactly one of `to_agent`, `to_pool`, `to_skills` is given."""
+
+    agent_id: str
+    warm: bool
+    note: str
+    to_agent: str | None
+    to_pool: str | None
+    to_skills: SkillNeeds
+    by_supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    agent_id: str
+    by_supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    agent_id: str
+    by_supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    agent_id: str
+    wrap_up_code: str
+    note: str | None
+    by_supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WrapUpEnded:
+    agent_id: str
+    by_supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WrapUpExtended:
+    agent_id: str
+    by_supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    agent_id: str
+    by_supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reassigned:
+    """A supervisor gives the conversation to an agent, or back to the queue when none is named."""
+
+    supervisor: str
+    to_agent: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """The time has come for whatever is due by now."""
+
+
+Event = (
+    CustomerWrote
+    | CustomerLeft
+    | TermsChanged
+    | OfferMade
+    | OfferLost
+    | OfferAccepted
+    | OfferDeclined
+    | AgentLeft
+    | Claimed
+    | Replied
+    | Transferred
+    | Held
+    | Resumed
+    | Resolved
+    | WrapUpEnded
+    | WrapUpExtended
+    | Reopened
+    | Reassigned
+    | DeadlineReached
+)
