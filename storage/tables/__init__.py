@@ -1,7 +1,7 @@
 """The ledger's tables. Importing this package declares all of them on `SQLModel.metadata`."""
 
 from storage.tables.agents import Agent, Pool, PresenceSpan, Skill
-from storage.tables.conversations import Conversation, Message, Thread
+from storage.tables.conversations import Attachment, Conversation, Message, Thread
 from storage.tables.customers import Customer, Identity
 from storage.tables.doors import ApiKey, IdempotencyKey, OutboxSignal, UnparsedMessage
 from storage.tables.lifecycle import ClockRow, LifecycleEvent, Resolution
@@ -12,6 +12,7 @@ __all__ = [
     "Agent",
     "ApiKey",
     "Assignment",
+    "Attachment",
     "Calendar",
     "ChannelAccount",
     "ClockRow",

@@ -1,8 +1,8 @@
-"""Conversations, their threads and their messages."""
+"""Conversations, their threads, their messages and what was attached to these."""
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 from storage.tables.columns import INSTANT, JSON_DOCUMENT, JsonValue, utc_now
@@ -123,3 +123,18 @@ class Message(SQLModel, table=True):
     delivery: str
     delivery_error: str | None = None
     sending_until: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class Attachment(SQLModel, table=True):
+    """A file beside a message; the message's `attachments` names it. No content: it was too large, or left where it was."""
+
+    __tablename__ = "attachments"
+    __table_args__ = (Index("attachments_by_message", "message_id", "position"),)
+
+    id: str = Field(primary_key=True)
+    message_id: str = Field(foreign_key="messages.id")
+    position: int
+    name: str
+    content_type: str
+    size: int
+    content: bytes | None = Field(default=None, sa_type=LargeBinary)
