@@ -1,0 +1,36 @@
+"""Puts the API together."""
+
+from fastapi import APIRouter, FastAPI
+
+from api import health
+from api.authentication import KeyRing
+from api.context import ApiContext
+from api.measures import Measures
+from api.middleware import install_middleware
+from api.problems import install_problem_handlers
+from api.rate_limit import RateLimit
+
+ROUTERS: tuple[APIRouter, ...] = (health.router,)
+
+
+def create_app(context: ApiContext) -> FastAPI:
+    """The whole API on what `context` gives it; opening and closing that is up to the caller."""
+    app = FastAPI(
+        title="Baton",
+        version="1",
+        summary="Customer-support routing that never drops the conversation",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    measures = Measures()
+    app.state.context = context
+    app.state.keys = KeyRing(context.database)
+    app.state.rate_limit = RateLimit(context.options.requests_per_second, context.options.request_burst)
+    app.state.measures = measures
+    for router in ROUTERS:
+        app.include_router(router)
+    install_problem_handlers(app)
+    install_middleware(app, measures, context.options.max_body_bytes)
+    return app
