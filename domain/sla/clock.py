@@ -44,10 +44,11 @@ class DeadlineKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """One metric of one episode, known by these two and `started_at`."""
+    """One metric of one episode; `number` tells apart the clocks of a metric that starts again in its episode."""
 
     metric: Metric
     episode: int
+    number: int
     target: timedelta
     started_at: datetime
     running_since: datetime
@@ -80,7 +81,7 @@ class Deadline(NamedTuple):
     kind: DeadlineKind
 
 
-def start_clock(terms: SlaTerms, metric: Metric, episode: int, at: datetime) -> Clock | None:
+def start_clock(terms: SlaTerms, metric: Metric, episode: int, at: datetime, number: int = 1) -> Clock | None:
     """Return a clock running from `at`, or `None` when the terms promise nothing for this metric.
 
     For the next response `at` is the time of the oldest unanswered customer message.
@@ -88,7 +89,7 @@ def start_clock(terms: SlaTerms, metric: Metric, episode: int, at: datetime) -> 
     target = terms.targets.for_metric(metric)
     if target is None:
         return None
-    clock = Clock(metric=metric, episode=episode, target=target, started_at=at, running_since=at)
+    clock = Clock(metric=metric, episode=episode, number=number, target=target, started_at=at, running_since=at)
     return _with_deadlines(clock, terms)
 
 
@@ -157,27 +158,27 @@ def breach(clock: Clock, at: datetime) -> Clock:
     return replace(clock, state=ClockState.BREACHED, breached_at=clock.due_at, due_at=None, warn_at=None)
 
 
+def close_run(clock: Clock, terms: SlaTerms, at: datetime) -> Clock:
+    """Count the last run under these terms, so that what follows may be counted under others; moves no deadline."""
+    end = min(moment for moment in (clock.paused_since, clock.ended_at, at) if moment is not None)
+    return replace(clock, used=open_time_used(clock, terms, end), running_since=max(end, clock.running_since))
+
+
 def change_terms(clock: Clock, old: SlaTerms, new: SlaTerms, at: datetime) -> Clock:
-    """Put a clock under new terms from `at` on.
+    """Put a clock under new terms from `at` on; an ended one is only counted under the old.
 
     The open time consumed so far is what the old calendar counted; paused time and a recorded breach or warning stay.
     A breached clock keeps the target it broke. When the new target is already used up the clock is due at `at`, never
     earlier: before the change nobody had promised it. A metric the new terms do not promise is cancelled.
     """
     clock = _settled(clock, at)
-    if clock.is_ended:
-        return clock
     target = new.targets.for_metric(clock.metric)
     if target is None and clock.state is not ClockState.BREACHED:
-        return cancel(clock, at)
-    instant = max(at, clock.running_since)
-    used = open_time_used(clock, old, instant)
-    if clock.state is not ClockState.BREACHED and target is not None:
+        clock = cancel(clock, at)
+    clock = close_run(clock, old, at)
+    if target is not None and clock.state in {ClockState.RUNNING, ClockState.PAUSED}:
         clock = replace(clock, target=target)
-    if clock.paused_since is not None:
-        # The finished run is counted; an empty run at the pause stands for it.
-        return replace(clock, used=used, running_since=clock.paused_since)
-    return _with_deadlines(replace(clock, used=used, running_since=instant), new)
+    return _with_deadlines(clock, new)
 
 
 def next_deadline(clocks: Iterable[Clock]) -> Deadline | None:
@@ -196,6 +197,7 @@ def next_deadline(clocks: Iterable[Clock]) -> Deadline | None:
             deadline.kind is DeadlineKind.BREACH,
             deadline.clock.metric,
             deadline.clock.episode,
+            deadline.clock.number,
         ),
         default=None,
     )

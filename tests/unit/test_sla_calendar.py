@@ -88,7 +88,7 @@ def test_the_next_opening_after_closing_is_the_next_working_day() -> None:
         ("America/New_York", date(2026, 3, 8), 23),
         ("Australia/Lord_Howe", date(2026, 4, 5), 24.5),
         ("Australia/Lord_Howe", date(2026, 10, 4), 23.5),
-        ("America/St_Johns", date(2011, 11, 6), 25),  # goes back across midnight
+        ("America/St_Johns", date(2010, 11, 7), 25),  # goes back across midnight
         ("America/Sao_Paulo", date(2018, 11, 4), 23),  # has no midnight
         ("Pacific/Apia", date(2011, 12, 30), 0),  # has no such day
         ("Asia/Kolkata", date(2026, 3, 29), 24),
@@ -111,6 +111,16 @@ def test_an_edge_that_the_clock_shows_twice_is_its_first_showing() -> None:
     calendar = every_day(((time(2, 15), time(2, 45)),))
     assert next_opening(calendar, berlin(2026, 10, 25, 0)) == datetime(2026, 10, 25, 0, 15, tzinfo=UTC)
     assert open_time_between(calendar, berlin(2026, 10, 25, 0), berlin(2026, 10, 25, 12)) == HOUR / 2
+
+
+def test_a_day_begun_stays_begun_where_the_clock_goes_back_across_midnight() -> None:
+    sundays = Calendar("America/St_Johns", ((),) * 6 + (ALL_DAY,))  # type: ignore[arg-type]
+    midnight = datetime(2010, 11, 7, 2, 30, tzinfo=UTC)
+    shown_as_saturday = midnight + HOUR / 2
+    assert shown_as_saturday.astimezone(ZoneInfo(sundays.zone)).date() == date(2010, 11, 6)
+    assert next_opening(sundays, midnight - HOUR) == midnight
+    assert is_open(sundays, shown_as_saturday)
+    assert open_time_between(sundays, midnight, shown_as_saturday) == HOUR / 2
 
 
 def test_open_hours_across_the_change_count_real_time() -> None:
