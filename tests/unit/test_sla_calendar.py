@@ -114,7 +114,7 @@ def test_an_edge_that_the_clock_shows_twice_is_its_first_showing() -> None:
 
 
 def test_a_day_begun_stays_begun_where_the_clock_goes_back_across_midnight() -> None:
-    sundays = Calendar("America/St_Johns", ((),) * 6 + (ALL_DAY,))  # type: ignore[arg-type]
+    sundays = Calendar("America/St_Johns", ((),) * 6 + (ALL_DAY,))
     midnight = datetime(2010, 11, 7, 2, 30, tzinfo=UTC)
     shown_as_saturday = midnight + HOUR / 2
     assert shown_as_saturday.astimezone(ZoneInfo(sundays.zone)).date() == date(2010, 11, 6)
