@@ -65,7 +65,11 @@ class ChildRegister:
         self._file.unlink()
 
     def _write(self) -> None:
-        write_private(self._file, msgspec.json.encode(list(self._children.values())))
+        try:
+            write_private(self._file, msgspec.json.encode(list(self._children.values())))
+        except OSError as error:
+            # As on a full disk: that the children run matters more than the list.
+            log.exception("the list of running children could not be written", problem=str(error))
 
 
 def end_signalled(child: RunningChild) -> psutil.Process | None:

@@ -53,8 +53,8 @@ class RestartPolicy:
 
     first_delay: timedelta = timedelta(milliseconds=100)
     factor: float = 2.0
-    longest_delay: timedelta = timedelta(seconds=10)
-    stable_after: timedelta = timedelta(seconds=30)
+    longest_delay: timedelta = timedelta(seconds=5)
+    stable_after: timedelta = timedelta(seconds=3)
     """A child that ran this long starts again with the first delay."""
     first_attempts: int = 5
     """Starts before a child that never became ready is given up."""
@@ -92,6 +92,7 @@ class Supervisor:
         self._supervised: dict[str, _Supervised] = {}
         self._stopping = asyncio.Event()
         self._ownership = ExitStack()
+        self.owns_directory = False
 
     async def open(self) -> None:
         """Own the directory and end what an earlier run left there.
@@ -100,6 +101,7 @@ class Supervisor:
             AlreadyRunning: another process owns the directory.
         """
         self._ownership.enter_context(self._directory.owned())
+        self.owns_directory = True
         self._directory.rotate_logs()
         await asyncio.to_thread(self._register.end_leftovers)
 
@@ -149,6 +151,7 @@ class Supervisor:
         self._stopping.set()
         for supervised in reversed(self._supervised.values()):
             await self._stop_one(supervised)
+        self.owns_directory = False
         self._ownership.close()
 
     async def kill(self, name: str) -> None:
@@ -272,10 +275,12 @@ class Supervisor:
             supervised.process.send_signal(child.stop_signal)
         done, _ = await asyncio.wait({keeper}, timeout=child.stop_timeout.total_seconds())
         killed = not done
-        if killed and supervised.process is not None and supervised.is_running:
-            supervised.process.kill()
-        with suppress(ChildFailed):
-            await keeper
+        if killed:
+            if supervised.process is not None and supervised.is_running:
+                supervised.process.kill()
+            await asyncio.wait({keeper})
+        if not isinstance(keeper.exception(), ChildFailed | None):
+            log.error("supervision of a child broke", child=child.name, problem=repr(keeper.exception()))
         log.info("child stopped", child=child.name, seconds=round(monotonic() - began, 2), killed=killed)
 
     def _failure(self, name: str, what: str, log_start: int) -> ChildFailed:
