@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from domain.conversation.commands import Handover, SendReply
-from domain.conversation.customer_side import end_episode, reopen_for
+from domain.conversation.customer_side import begin_episode, end_episode
 from domain.conversation.draft import Draft
 from domain.conversation.events import (
     Held,
@@ -27,6 +27,7 @@ def replied(draft: Draft, event: Replied) -> None:
     """A public reply answers the customer and stops the response clocks; a note only shows that the owner is there."""
     if event.message_id in draft.state.replies:
         return
+    draft.demand_open()
     if not event.internal:
         _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
         _demand_phase(draft, Phase.ASSIGNED, Phase.PENDING_CUSTOMER, Phase.ON_HOLD, Phase.WRAP_UP)
@@ -57,6 +58,8 @@ def held(draft: Draft, event: Held) -> None:
     if draft.state.phase is Phase.ON_HOLD:
         return
     _demand_phase(draft, Phase.ASSIGNED, Phase.PENDING_CUSTOMER)
+    if draft.state.assignment is None:
+        raise Refusal(RefusalCode.WRONG_STATE, "nobody has the conversation: it waits for the customer")
     draft.go_to(Phase.ON_HOLD)
     draft.happened("held", agent=event.agent_id)
 
@@ -85,7 +88,6 @@ def transferred(draft: Draft, event: Transferred) -> None:
     tallies = draft.state.tallies
     draft.state = replace(
         draft.state,
-        queued_at=draft.now if draft.state.queued_at is None else draft.state.queued_at,
         tallies=replace(
             tallies, transfers=tallies.transfers + 1, misroutes=tallies.misroutes + (1 if for_lack_of_fit else 0)
         ),
@@ -133,8 +135,9 @@ def resolved(draft: Draft, event: Resolved) -> None:
 
 
 def wrap_up_ended(draft: Draft, event: WrapUpEnded) -> None:
-    if draft.state.phase is Phase.RESOLVED and draft.state.owner == event.agent_id:
+    if draft.state.phase is Phase.RESOLVED and (event.by_supervisor or draft.state.owner == event.agent_id):
         return
+    draft.demand_open()
     _demand_phase(draft, Phase.WRAP_UP)
     _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
     end_wrap_up(draft, "by_hand")
@@ -149,6 +152,7 @@ def end_wrap_up(draft: Draft, cause: str) -> None:
 
 
 def wrap_up_extended(draft: Draft, event: WrapUpExtended) -> None:
+    draft.demand_open()
     _demand_phase(draft, Phase.WRAP_UP)
     _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
     wrap_up = draft.state.wrap_up
@@ -162,12 +166,14 @@ def wrap_up_extended(draft: Draft, event: WrapUpExtended) -> None:
 def reopened(draft: Draft, event: Reopened) -> None:
     """An agent takes a resolved conversation up again; it takes room like a claim."""
     state = draft.state
+    draft.demand_open()
     _demand_phase(draft, Phase.WRAP_UP, Phase.RESOLVED)
+    by = "supervisor" if event.by_supervisor else "agent"
     if state.phase is Phase.WRAP_UP:
         _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
-        reopen_for(draft, draft.now)
+        begin_episode(draft, draft.now, by=by)
         return
-    reopen_for(draft, draft.now)
+    begin_episode(draft, draft.now, by=by)
     if event.by_supervisor:
         draft.enqueue()
     else:
@@ -183,8 +189,7 @@ def _restart_silence(draft: Draft) -> None:
 def _demand_responsible(draft: Draft, agent_id: str, *, by_supervisor: bool) -> None:
     """S7: only the assignee or a supervisor; the owner too while an idle conversation holds nobody's units."""
     state = draft.state
-    if state.phase.is_final:
-        raise Refusal(RefusalCode.CONVERSATION_ENDED, f"the conversation is {state.phase.value}")
+    draft.demand_open()
     if by_supervisor or state.agent_id == agent_id:
         return
     if state.assignment is None and state.phase.is_in_work and state.owner == agent_id:

@@ -8,7 +8,6 @@ from domain.conversation.draft import Draft
 from domain.conversation.events import CustomerLeft, CustomerWrote, TermsChanged
 from domain.conversation.state import EndReason, Phase, Tallies
 from domain.conversation.terms import Assessment
-from domain.sla.clock import change_terms
 from domain.sla.policy import Metric
 
 
@@ -26,10 +25,10 @@ def customer_wrote(draft: Draft, event: CustomerWrote) -> None:
         _count_inbound(draft, event.case.channel)
         return
     if draft.state.phase in {Phase.WRAP_UP, Phase.RESOLVED}:
-        _begin_episode(draft, event.at)
+        begin_episode(draft, event.at, by="customer")
     _count_inbound(draft, event.case.channel)
-    if draft.state.unanswered_since is None:
-        draft.state = replace(draft.state, unanswered_since=event.at)
+    oldest = min(event.at, draft.state.unanswered_since or event.at)
+    draft.state = replace(draft.state, unanswered_since=oldest)
     _take_up(draft, event)
 
 
@@ -39,29 +38,30 @@ def _understand(draft: Draft, case: Assessment) -> None:
     if waiting is not None and old is not None and waiting.skills == old.skills:
         draft.state = replace(draft.state, waiting=replace(waiting, skills=case.skills))
     draft.state = replace(draft.state, case=case)
+    if old is not None:
+        draft.change_promise(old.promise, case.promise)
 
 
 def _take_up(draft: Draft, event: CustomerWrote) -> None:
+    draft.resume_clocks(min(event.at, draft.now))
     state = draft.state
     if state.phase is Phase.NEW:
-        draft.state = replace(state, episode_opened_at=event.at, queued_at=event.at)
+        draft.state = replace(state, episode_opened_at=event.at, queued_at=event.at, waits_since=event.at)
         draft.start_clock(Metric.FIRST_RESPONSE, event.at)
         draft.start_clock(Metric.RESOLUTION, event.at)
         draft.enqueue()
-    elif state.phase.is_waiting:
-        draft.refresh_ticket()
-    elif state.assignment is None:
+    elif state.assignment is None and not state.phase.is_waiting:
         # It had gone idle and given its units back: to the queue, where the owner has the first call.
-        draft.state = replace(state, queued_at=event.at)
+        draft.state = replace(state, waits_since=event.at)
         draft.enqueue()
-    else:
+    elif state.assignment is not None:
         draft.go_to(Phase.ASSIGNED)
         draft.start_clock(Metric.OWNER_SILENCE, draft.now)
     if draft.state.first_response_at is not None or draft.state.episode > 1:
         draft.start_clock(Metric.NEXT_RESPONSE, draft.state.unanswered_since or event.at)
 
 
-def _begin_episode(draft: Draft, at: datetime) -> None:
+def begin_episode(draft: Draft, at: datetime, *, by: str) -> None:
     """A resolved conversation comes back in the same workflow; in wrap-up the same agent simply goes on."""
     still_there = draft.state.phase is Phase.WRAP_UP
     draft.state = replace(
@@ -70,25 +70,23 @@ def _begin_episode(draft: Draft, at: datetime) -> None:
         episode_opened_at=at,
         episode_channels=(),
         queued_at=at,
+        waits_since=at,
         accepted_at=draft.now if still_there else None,
         wrap_up=None,
         resolved_at=None,
         end_reason=None,
         tallies=Tallies(),
-        phase=Phase.ASSIGNED if still_there else Phase.PENDING_CUSTOMER,
+        phase=Phase.ASSIGNED if still_there else draft.state.phase,
     )
-    draft.happened("reopened", agent=draft.state.owner, by="customer", episode=draft.state.episode)
+    draft.happened("reopened", agent=draft.state.owner, by=by, episode=draft.state.episode)
     draft.start_clock(Metric.RESOLUTION, at)
-
-
-def reopen_for(draft: Draft, at: datetime) -> None:
-    """Begin the next episode at an agent's wish."""
-    _begin_episode(draft, at)
 
 
 def customer_left(draft: Draft, event: CustomerLeft) -> None:
     """Who leaves before anybody accepted has abandoned; a conversation in work is its agent's to resolve."""
     state = draft.state
+    if state.phase.is_final:
+        return
     draft.happened("customer_left", agent=state.agent_id, thread_id=event.thread_id)
     if not state.phase.is_waiting or set(state.threads) - {event.thread_id}:
         return
@@ -115,18 +113,11 @@ def end_episode(draft: Draft, reason: EndReason, wrap_up_code: str | None) -> No
 
 def terms_changed(draft: Draft, event: TermsChanged) -> None:
     """Put the running clocks under the new promise and let the queue see the new case."""
-    old = draft.case.promise
+    if draft.state.phase.is_final:
+        return
     _understand(draft, event.case)
-    new = event.case.promise
-    for clock in draft.state.clocks:
-        if clock.is_ended:
-            continue
-        if new is None or old is None:
-            draft.cancel_clock(clock.metric)
-        else:
-            draft.keep_clock(change_terms(clock, old, new, draft.now))
-    draft.happened("terms_changed", cause=event.cause, policy=new.policy_id if new else None)
-    draft.refresh_ticket()
+    promise = event.case.promise
+    draft.happened("terms_changed", cause=event.cause, policy=promise.policy_id if promise else None)
 
 
 def _count_inbound(draft: Draft, channel: str) -> None:

@@ -46,7 +46,9 @@ def deadlines(state: ConversationState) -> list[NextDeadline]:
         found.append(NextDeadline(state.wrap_up.ends_at, Due.WRAP_UP, "wrap-up ends"))
     if state.case is not None:
         rules = state.case.rules
-        if state.idle_since is not None and state.assignment is not None and rules.idle_release is not None:
+        # While a warm transfer is under way its sender holds on until somebody accepts.
+        gives_back = state.assignment is not None and state.waiting is None
+        if state.idle_since is not None and gives_back and rules.idle_release is not None:
             found.append(
                 NextDeadline(
                     state.idle_since + rules.idle_release, Due.IDLE_RELEASE, "customer is silent, capacity returns"
@@ -111,12 +113,16 @@ def _breach(draft: Draft) -> None:
         draft.happened("rerouted", agent=silent.agent_id, cause="sla_breach", metric=metric.value)
         draft.release("sla_breach")
         draft.enqueue(exclude=silent.agent_id, urgent=True)
-    else:
-        draft.happened("supervisor_alerted", agent=draft.state.agent_id, metric=metric.value)
+        return
+    waiting = draft.state.waiting
+    if waiting is not None and waiting.only_agent is not None and draft.state.phase is Phase.QUEUED:
+        # The one agent it was meant for has not come: now it is for the best available.
+        draft.state = replace(draft.state, waiting=replace(waiting, only_agent=None))
+        draft.happened("transfer_failed", agent=waiting.only_agent)
+    draft.happened("supervisor_alerted", agent=draft.state.agent_id, metric=metric.value)
 
 
 def _make_urgent(draft: Draft) -> None:
     waiting = draft.state.waiting
     if waiting is not None and not waiting.urgent:
         draft.state = replace(draft.state, waiting=replace(waiting, urgent=True))
-        draft.refresh_ticket()

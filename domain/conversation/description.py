@@ -12,7 +12,7 @@ class WaitingFor(NamedTuple):
     until: datetime | None
 
 
-def waiting_for(state: ConversationState) -> WaitingFor:
+def waiting_for(state: ConversationState) -> WaitingFor:  # noqa: C901 -- one case a phase
     """Return whose turn it is and the next instant at which the conversation acts by itself."""
     upcoming = deadlines(state)
     until = upcoming[0].at if upcoming else None

@@ -17,13 +17,14 @@ from domain.conversation.refusals import Refusal, RefusalCode
 from domain.conversation.state import ConversationState, Phase, Waiting
 from domain.conversation.terms import Assessment, SkillNeeds
 from domain.sla import clock as sla
-from domain.sla.policy import Metric, PauseReason
+from domain.sla.policy import Metric, PauseReason, SlaTerms
 
 REPEATING_METRICS = frozenset({Metric.NEXT_RESPONSE, Metric.OWNER_SILENCE})
 
 
 class Draft:
     def __init__(self, state: ConversationState, now: datetime) -> None:
+        self._before = state
         self.state = state
         self.now = now
         self.commands: list[Command] = []
@@ -40,6 +41,10 @@ class Draft:
     def happened(self, kind: str, /, *, agent: str | None = None, **facts: str | float | None) -> None:
         self.order(Happened(kind, self.now, agent, tuple(facts.items())))
 
+    def demand_open(self) -> None:
+        if self.state.phase.is_final:
+            raise Refusal(RefusalCode.CONVERSATION_ENDED, f"the conversation is {self.state.phase.value}")
+
     def go_to(self, phase: Phase) -> None:
         """Enter a phase and stop or resume the clocks as the promise says for it."""
         was = self.state.phase
@@ -50,12 +55,7 @@ class Draft:
             if phase is Phase.PENDING_CUSTOMER
             else None,
         )
-        promise = self.case.promise
-        if promise is None:
-            return
-        paused = phase in {Phase.PENDING_CUSTOMER, Phase.ON_HOLD} and promise.pauses_on(PauseReason(phase.value))
-        for clock in self.state.clocks:
-            self._keep(sla.pause(clock, self.now) if paused else sla.resume(clock, promise, self.now))
+        self._let_clocks_follow_phase()
 
     # --- clocks ----------------------------------------------------------------------------------------------------
 
@@ -69,7 +69,8 @@ class Draft:
         number = last.number + 1 if last else 1
         clock = sla.start_clock(self.case.promise, metric, self.state.episode, at, number)
         if clock is not None:
-            self._keep(clock, is_new=True)
+            paused = pauses_clocks(self.case.promise, self.state.phase)
+            self._keep(sla.pause(clock, self.now) if paused else clock, is_new=True)
 
     def meet_clock(self, metric: Metric) -> None:
         for clock in self.state.clocks:
@@ -83,6 +84,29 @@ class Draft:
 
     def keep_clock(self, clock: sla.Clock) -> None:
         self._keep(clock)
+
+    def resume_clocks(self, at: datetime) -> None:
+        """Let the clocks run on from the instant of what ended the pause, which may be learnt of later."""
+        if self.case.promise is not None:
+            for clock in self.state.clocks:
+                self._keep(sla.resume(clock, self.case.promise, at))
+
+    def change_promise(self, old: SlaTerms | None, new: SlaTerms | None) -> None:
+        """Put the clocks that were begun under one promise under another, or give them up when there is none."""
+        if old is None or old == new:
+            return
+        for clock in self.state.clocks:
+            if not clock.is_ended:
+                self._keep(sla.cancel(clock, self.now) if new is None else sla.change_terms(clock, old, new, self.now))
+        self._let_clocks_follow_phase()
+
+    def _let_clocks_follow_phase(self) -> None:
+        promise = self.case.promise
+        if promise is None:
+            return
+        paused = pauses_clocks(promise, self.state.phase)
+        for clock in self.state.clocks:
+            self._keep(sla.pause(clock, self.now) if paused else sla.resume(clock, promise, self.now))
 
     def _keep(self, clock: sla.Clock, *, is_new: bool = False) -> None:
         """Take a clock's new form; a breach that a late stop brought to light is told like any other."""
@@ -114,11 +138,13 @@ class Draft:
             excluded = (*excluded, exclude)
         if exclude is not None:
             clear_at = self.now + self.case.rules.exclusion_cooldown
-        self.state = replace(self.state, tickets=self.state.tickets + 1, queued_at=self.state.queued_at or self.now)
+        queued_at = self.state.queued_at or self.now
+        waits_since = self.state.waits_since or queued_at
+        self.state = replace(self.state, tickets=self.state.tickets + 1, queued_at=queued_at, waits_since=waits_since)
         waiting = Waiting(
             ticket=self.state.tickets,
             pool=pool or (was.pool if was else self.case.pool),
-            queued_at=self.state.queued_at or self.now,
+            queued_at=waits_since,
             entered_at=self.now,
             skills=skills or (was.skills if was else self.case.skills),
             urgent=urgent or (was.urgent if was else False),
@@ -130,15 +156,13 @@ class Draft:
         self.state = replace(self.state, waiting=waiting, offer=None)
         if warm_from is None:
             self.go_to(Phase.QUEUED)
-        self.refresh_ticket()
         self.happened("queued", pool=waiting.pool, ticket=waiting.ticket)
 
     def refresh_ticket(self) -> None:
-        """Let the queue know how the case looks now."""
-        if self.state.waiting is None or self.state.offer is not None:
-            return
-        next_breach = min((clock.due_at for clock in self.state.clocks if clock.due_at), default=None)
-        self.order(Enqueue(self.state.waiting, next_breach, self.state.owner, self.state.owner_since))
+        """At the end of the step let the queue know how the case looks now, if it looks any different."""
+        ticket = _ticket(self.state)
+        if ticket is not None and (ticket, self.state.case) != (_ticket(self._before), self._before.case):
+            self.order(ticket)
 
     def leave_queue(self, *, must_wait: bool = False) -> None:
         """Stop waiting; an offer on its way is taken back."""
@@ -159,6 +183,18 @@ class Draft:
         self.order(EndAssignment(self.state.assignment.assignment_id, cause))
         self.state = replace(self.state, assignment=None, owner_since=self.now)
         self.cancel_clock(Metric.OWNER_SILENCE)
+
+
+def pauses_clocks(promise: SlaTerms, phase: Phase) -> bool:
+    """Return whether clocks of a promise stand still in a phase."""
+    return phase in {Phase.PENDING_CUSTOMER, Phase.ON_HOLD} and promise.pauses_on(PauseReason(phase.value))
+
+
+def _ticket(state: ConversationState) -> Enqueue | None:
+    if state.waiting is None or state.offer is not None:
+        return None
+    next_breach = min((clock.due_at for clock in state.clocks if clock.due_at), default=None)
+    return Enqueue(state.waiting, next_breach, state.owner, state.owner_since)
 
 
 def _clock_facts(clock: sla.Clock) -> tuple[tuple[str, str | float | None], ...]:

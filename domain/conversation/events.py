@@ -43,10 +43,14 @@ class OfferMade:
 
 @dataclass(frozen=True, slots=True)
 class OfferLost:
-    """The ledger has ended the offer: its agent went away, or it refused an accept."""
+    """The ledger has ended the offer: its agent went away, or it refused an accept.
+
+    `ticket` is given when the ledger refused an accept: the conversation may not have taken the offer up by then.
+    """
 
     offer_id: str
     cause: str
+    ticket: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,13 @@ def offer_declined(draft: Draft, event: OfferDeclined) -> None:
 
 def offer_lost(draft: Draft, event: OfferLost) -> None:
     """The ledger has already ended the offer: only the return to the queue is left."""
-    offer = draft.state.offer
+    offer, waiting = draft.state.offer, draft.state.waiting
+    if offer is None and waiting is not None and waiting.ticket == event.ticket:
+        # It was never taken up, but its ticket is spent: nobody would ever be offered this place again.
+        draft.order(EndOffer(event.offer_id, OfferEnd.RESCINDED))
+        draft.happened("offer_revoked", offer_id=event.offer_id, cause=event.cause)
+        _wait_on(draft, exclude=None)
+        return
     if offer is None or offer.offer_id != event.offer_id:
         return
     draft.happened("offer_revoked", agent=offer.agent_id, offer_id=offer.offer_id, cause=event.cause)
@@ -86,6 +92,7 @@ def claimed(draft: Draft, event: Claimed) -> None:
         _demand_offer(draft, state.offer.offer_id, event.agent_id)
         _accept(draft)
         return
+    draft.demand_open()
     if state.phase is not Phase.QUEUED:
         raise Refusal(RefusalCode.NOT_WAITING, f"the conversation is {state.phase.value}, it waits in no queue")
     draft.leave_queue(must_wait=True)
@@ -96,6 +103,7 @@ def claimed(draft: Draft, event: Claimed) -> None:
 def reassigned(draft: Draft, event: Reassigned) -> None:
     """A supervisor's word: whoever has or was offered it gives it up."""
     state = draft.state
+    draft.demand_open()
     if not (state.phase.is_waiting or state.phase.is_in_work):
         raise Refusal(RefusalCode.WRONG_STATE, f"a conversation that is {state.phase.value} cannot be reassigned")
     former = state.agent_id
@@ -124,7 +132,6 @@ def agent_left(draft: Draft, event: AgentLeft) -> None:
         # A warm transfer was under way: it goes on without its sender.
         draft.state = replace(draft.state, waiting=replace(state.waiting, warm_from=None))
         draft.go_to(Phase.OFFERED if state.offer else Phase.QUEUED)
-        draft.refresh_ticket()
     elif state.phase is not Phase.PENDING_CUSTOMER:
         draft.enqueue(exclude=event.agent_id)
 

@@ -105,6 +105,8 @@ class ConversationState:
     `opened_at` is the first inbound message of the conversation, `episode_opened_at` that of the present episode.
     `unanswered_since` is the oldest customer message without a public reply. `replies` are the last replies sent, by
     which a repeated request is known. `idle_since` is when the conversation began to wait for the customer.
+    `queued_at` is when the episode first asked for somebody; `waits_since` is the age a place in the queue has: the
+    same, until a conversation that had gone idle and given its units back is woken by the customer's next message.
     """
 
     conversation_id: str
@@ -128,6 +130,7 @@ class ConversationState:
     owner_since: datetime | None = None
     wrap_up: WrapUp | None = None
     queued_at: datetime | None = None
+    waits_since: datetime | None = None
     accepted_at: datetime | None = None
     unanswered_since: datetime | None = None
     first_response_at: datetime | None = None

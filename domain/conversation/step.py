@@ -48,6 +48,7 @@ def step(state: ConversationState, event: Event, now: datetime) -> Step:
     """
     draft = Draft(state, now)
     _apply(draft, event)
+    draft.refresh_ticket()
     if draft.state == state and not draft.commands:
         return Step(state, ())
     return Step(replace(draft.state, step=state.step + 1), tuple(draft.commands))
