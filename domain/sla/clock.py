@@ -119,7 +119,7 @@ def resume(clock: Clock, terms: SlaTerms, at: datetime) -> Clock:
         used=open_time_used(clock, terms, instant),
         running_since=instant,
         paused_since=None,
-        paused_total=clock.paused_total + (instant - clock.paused_since),
+        paused_total=clock.paused_total + open_time_between(None, clock.paused_since, instant),
     )
     return _with_deadlines(resumed, terms)
 
@@ -230,7 +230,7 @@ def _ended(clock: Clock, state: ClockState, at: datetime) -> Clock:
         state = ClockState.BREACHED
     paused_total = clock.paused_total
     if clock.paused_since is not None:
-        paused_total += max(instant - clock.paused_since, _ZERO)
+        paused_total += open_time_between(None, clock.paused_since, instant)
     return replace(clock, state=state, ended_at=instant, due_at=None, warn_at=None, paused_total=paused_total)
 
 

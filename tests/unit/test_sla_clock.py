@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -129,6 +130,15 @@ def test_a_pause_counts_open_time_only() -> None:
     office = terms(calendar=OFFICE)
     paused = pause(started(office, when=16), at(24 + 8))
     assert resume(paused, office, at(24 + 12)).used == HOUR
+
+
+def test_a_pause_across_a_clock_change_counts_the_time_that_passed() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    night = datetime(2026, 3, 29, tzinfo=berlin)
+    clock = start_clock(terms(), Metric.FIRST_RESPONSE, 1, night)
+    assert clock is not None
+    resumed = resume(pause(clock, night), terms(), night.replace(hour=6))
+    assert resumed.paused_total == 5 * HOUR
 
 
 def test_a_reply_while_paused_meets_the_clock() -> None:
