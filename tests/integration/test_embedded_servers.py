@@ -1,9 +1,7 @@
 """The real PostgreSQL and the real Temporal server, each alone."""
 
+import asyncio
 import os
-import signal
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -57,18 +55,14 @@ async def test_a_lock_file_whose_number_went_to_another_program_does_not_stop_po
     # As after a crash of the machine: the number in the file is now that of a program of the same user.
     lock = tmp_path / "postgres" / "postmaster.pid"
     owner = lock.parent.stat()
-    as_owner = {"user": owner.st_uid, "group": owner.st_gid} if os.geteuid() == 0 else {}
-    with subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", "input()"] if not as_owner else ["/bin/cat"],
-        stdin=subprocess.PIPE,
-        cwd="/",
-        **as_owner,
-    ) as other:
-        lock.write_text(f"{other.pid}\n{lock.parent}\n")
-        async with EmbeddedPostgres(tmp_path) as postgres:
-            await (await psycopg.AsyncConnection.connect(postgres.url)).close()
-        assert other.poll() is None
-        other.send_signal(signal.SIGKILL)
+    as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    other = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE, cwd="/", **as_owner)
+    lock.write_text(f"{other.pid}\n{lock.parent}\n")
+    async with EmbeddedPostgres(tmp_path) as postgres:
+        await (await psycopg.AsyncConnection.connect(postgres.url)).close()
+    assert other.returncode is None
+    other.kill()
+    await other.wait()
 
 
 async def test_data_of_an_unknown_postgres_is_left_alone(tmp_path: Path) -> None:

