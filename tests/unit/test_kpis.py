@@ -95,6 +95,13 @@ def test_a_return_is_the_same_customer_with_the_same_intent_within_seven_days(
     assert figures.first_contact_resolution.value == (0 if is_return else 1)
 
 
+def test_coming_back_after_giving_up_is_a_second_episode_but_no_return() -> None:
+    gave_up = episode(abandoned=True)
+    again = episode(episode=2, opened_at=NOON + 3 * HOUR, resolved_at=NOON + 4 * HOUR)
+    figures = kpis(gave_up, again)
+    assert (figures.channel_deflection_rate.value, figures.first_contact_resolution.value) == (1, 0)
+
+
 def test_an_unknown_intent_never_returns() -> None:
     figures = kpis(episode(intent=None), openings=(next_contact(DAY, intent=None),))
     assert figures.first_contact_resolution.value == 1
