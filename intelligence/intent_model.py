@@ -7,11 +7,11 @@ from typing import Final, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import KFold
-from sklearn.svm import LinearSVC
 
 from domain.intents import IntentPrediction
 from intelligence.calibration import fitted_sharpness, softmax
 from intelligence.labelled_text import LabelledText
+from intelligence.linear_scores import fit_linear_scores
 from intelligence.text_features import FloatArray, ModelArrays, TextFeatures
 
 ALTERNATIVES: Final = 3
@@ -21,9 +21,6 @@ _FOLDS: Final = 5
 _SEED: Final = 20
 _PLENTY: Final = 5000
 """Examples from which on a term must occur twice: with fewer, every rare word is worth its memory."""
-
-_ABSENT: Final = -1.0
-"""The score of a class its model was never shown: a support vector machine's plain no."""
 
 
 class IntentModel(Protocol):
@@ -133,12 +130,4 @@ def _fit_scores(
     texts: Sequence[str], truth: npt.NDArray[np.intp], importance: npt.NDArray[np.float64], classes: int
 ) -> tuple[TextFeatures, FloatArray, FloatArray]:
     features = TextFeatures.fit(texts, rarest=2 if len(texts) > _PLENTY else 1)
-    machine = LinearSVC(C=1.0, random_state=_SEED).fit(features.rows(texts), truth, sample_weight=importance)
-    weights = np.zeros((features.width, classes), dtype=np.float32)
-    biases = np.full(classes, _ABSENT, dtype=np.float32)
-    coefficients, intercepts = machine.coef_, machine.intercept_
-    if len(machine.classes_) == 2:  # noqa: PLR2004 - two classes share one separating plane, seen from both sides
-        coefficients, intercepts = np.vstack([-coefficients, coefficients]), np.concatenate([-intercepts, intercepts])
-    weights[:, machine.classes_] = coefficients.T
-    biases[machine.classes_] = intercepts
-    return features, weights, biases
+    return features, *fit_linear_scores(features.rows(texts), truth, importance, classes)

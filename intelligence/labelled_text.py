@@ -20,6 +20,7 @@ _INTENT_FILES: Final = (
     "phrases.toml",
 )
 _SENTIMENT_FILE: Final = "sentiment.toml"
+_HELD_OUT_FILE: Final = "held_out.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ def shipped_intent_examples() -> tuple[LabelledText, ...]:
 def shipped_sentiment_examples() -> tuple[LabelledText, ...]:
     """The shipped examples labelled negative, neutral or positive, in a stable order."""
     return tuple(_read(_SENTIMENT_FILE))
+
+
+def held_out_intent_examples() -> tuple[LabelledText, ...]:
+    """Messages of Baton's own taxonomy that no shipped model is trained on."""
+    return tuple(_read(_HELD_OUT_FILE))
 
 
 def with_corrections(examples: Sequence[LabelledText], corrections: Iterable[Correction]) -> tuple[LabelledText, ...]:

@@ -1,4 +1,4 @@
-"""How does the customer feel? Logistic regression on our own labels; words, characters and the lexicon's signals."""
+"""How does the customer feel? Support vectors on our own labels; words, characters and the lexicon's signals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import Final, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from domain.intents import Sentiment
 from intelligence.calibration import fitted_sharpness, softmax
 from intelligence.labelled_text import LabelledText
 from intelligence.lexicon import sentiment_signals
+from intelligence.linear_scores import fit_linear_scores
 from intelligence.text_features import FloatArray, ModelArrays, TextFeatures
 
 MOODS: Final = ("negative", "neutral", "positive")
@@ -22,7 +22,6 @@ POSITIVE: Final = 2
 
 _FOLDS: Final = 5
 _SEED: Final = 20
-_INVERSE_REGULARISATION: Final = 10.0
 
 
 class SentimentModel(Protocol):
@@ -115,9 +114,7 @@ def _fit_scores(
     texts: Sequence[str], truth: npt.NDArray[np.intp], importance: npt.NDArray[np.float64]
 ) -> tuple[TextFeatures, FloatArray, FloatArray]:
     features = TextFeatures.fit(texts)
-    regression = LogisticRegression(C=_INVERSE_REGULARISATION, max_iter=1000)
-    regression.fit(_rows(features, texts), truth, sample_weight=importance)
-    return features, regression.coef_.T.astype(np.float32), regression.intercept_.astype(np.float32)
+    return features, *fit_linear_scores(_rows(features, texts), truth, importance, len(MOODS))
 
 
 def _rows(features: TextFeatures, texts: Sequence[str]) -> sparse.csr_array:
