@@ -5,8 +5,8 @@ A calendar is written in local wall-clock time and read in UTC instants. An edge
 map from wall clock to instants is therefore monotonic: intervals never overlap, adjoining ones stay joined, and an
 interval that spans a change counts the time that really passed.
 
-Nothing here reads a clock or random numbers; time-zone rules come from `zoneinfo`. A workflow imports this module passed
-through its sandbox, whose stand-ins for date and zone types `datetime` refuses.
+Nothing here reads a clock or random numbers; time-zone rules come from `zoneinfo`. A workflow imports this module
+passed through its sandbox, whose stand-ins for date and zone types `datetime` refuses.
 """
 
 from collections.abc import Iterator
