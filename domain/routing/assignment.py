@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 from scipy.sparse import coo_array
 
+from domain.routing.transport import slots_by_prices
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -22,7 +24,8 @@ class AssignmentProblem:
     above 0 is never taken. `units` (cases,) and `free` (servers,) are in units of capacity. `channel` (cases,)
     indexes the rows of `room` (channels, servers), the count of conversations each channel's ceiling still allows.
     The k-th case of a server costs `scale[case] * (first_cost + k * step_cost * unit)`, `unit` being the smallest
-    units among the cases it may take: fuller servers cost more.
+    units among the cases it may take: fuller servers cost more. Up to `exact_pairs` pairs of case and slot the
+    assignment is exact; beyond, `slots_by_prices` keeps `per_case` servers a case and `per_server` cases a server.
     """
 
     gain: Floats
@@ -33,6 +36,9 @@ class AssignmentProblem:
     scale: Floats
     first_cost: Floats
     step_cost: Floats
+    exact_pairs: int = 400_000
+    per_case: int = 20
+    per_server: int = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +51,9 @@ class _Slots:
 def assign(problem: AssignmentProblem) -> Ints:
     """The server of each case, or NOBODY: shape (cases,).
 
-    Exact where all cases of a server take equal units (an assignment problem) and in small mixed instances (an
-    integer program); in large mixed instances over-full servers keep their best set and the rest is solved again.
+    Up to `exact_pairs` it is exact where all cases of a server take equal units (an assignment problem) and in small
+    mixed instances (an integer program); in large mixed ones over-full servers keep their best set and the rest is
+    solved again.
     """
     taken = np.full(len(problem.units), NOBODY, np.int64)
     free, room = problem.free.copy(), problem.room.copy()
@@ -68,6 +75,9 @@ def assign(problem: AssignmentProblem) -> Ints:
             problem.scale[open_cases[rows]],
             first_cost[columns],
             problem.step_cost[columns],
+            problem.exact_pairs,
+            problem.per_case,
+            problem.per_server,
         )
         chosen, complete = _solve(part)
         won = np.flatnonzero(chosen != NOBODY)
@@ -115,6 +125,16 @@ def _slots(problem: AssignmentProblem) -> _Slots:
 
 
 def _by_slots(problem: AssignmentProblem, slots: _Slots) -> Ints:
+    if len(problem.units) * len(slots.server) > problem.exact_pairs and len(slots.server) > 1:
+        slot, _ = slots_by_prices(
+            problem.gain,
+            problem.scale,
+            slots.server,
+            slots.cost,
+            per_case=problem.per_case,
+            per_server=problem.per_server,
+        )
+        return np.where(slot >= 0, slots.server[slot], NOBODY)
     weight = problem.gain[:, slots.server] - problem.scale[:, None] * slots.cost[None, :]
     np.maximum(weight, 0.0, out=weight)
     rows, columns = linear_sum_assignment(weight, maximize=True)

@@ -1,8 +1,9 @@
 """The hard constraints: who may take which case at this instant, and if not, why not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from domain.routing.model import AgentCapacity, CustomerHours, Exclusion, SkillNeed, WaitingCase
 from domain.routing.policy import OverflowRule, RoutingPolicy
+from domain.routing.queue import Demand, QueueSnapshot, micros
 
 ELIGIBLE = 0
 _REASONS = tuple(Exclusion)
@@ -20,6 +22,8 @@ Codes = NDArray[np.int8]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Key = TypeVar("Key", bound=Hashable)
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def reason_of(code: int) -> Exclusion:
@@ -31,33 +35,23 @@ def code_of(reason: Exclusion) -> int:
     return _CODE[reason]
 
 
-def widening_step(case: WaitingCase, policy: RoutingPolicy, now: datetime) -> int:
-    """How many widening steps the case has reached: absolute deadlines since its original entry."""
-    waited = now - case.queued_at
-    return sum(step.after <= waited for step in policy.widening)
-
-
 def needs_at(needs: tuple[SkillNeed, ...], lower_levels: int, drop_skills: int) -> tuple[SkillNeed, ...]:
     """The needs after relaxation: the last ones dropped, the others lowered, never below level 1."""
     kept = needs[: max(0, len(needs) - drop_skills)]
     return tuple(SkillNeed(need.skill, max(1, need.level - lower_levels)) for need in kept)
 
 
-def overflowing(
-    cases: Sequence[WaitingCase], policy: RoutingPolicy, now: datetime
-) -> Mapping[str, tuple[OverflowRule, ...]]:
+def overflowing(queue: QueueSnapshot, policy: RoutingPolicy, now: datetime) -> Mapping[str, tuple[OverflowRule, ...]]:
     """The overflow rules whose queue condition holds now, per pool, in the policy's order."""
-    waiting: dict[str, int] = {}
-    oldest: dict[str, datetime] = {}
-    for case in cases:
-        waiting[case.pool] = waiting.get(case.pool, 0) + 1
-        oldest[case.pool] = min(case.queued_at, oldest.get(case.pool, case.queued_at))
     active: dict[str, tuple[OverflowRule, ...]] = {}
     for rule in policy.overflow:
-        if rule.pool not in waiting:
+        if rule.pool not in queue.pools:
             continue
-        too_many = rule.waiting_over is not None and waiting[rule.pool] > rule.waiting_over
-        too_old = rule.oldest_over is not None and now - oldest[rule.pool] > rule.oldest_over
+        waiting = queue.queued[queue.pool == queue.pools.index(rule.pool)]
+        if not len(waiting):
+            continue
+        too_many = rule.waiting_over is not None and len(waiting) > rule.waiting_over
+        too_old = rule.oldest_over is not None and micros(now - rule.oldest_over) > int(waiting.min())
         if too_many or too_old or (rule.waiting_over is None and rule.oldest_over is None):
             active[rule.pool] = (*active.get(rule.pool, ()), rule)
     return active
@@ -156,26 +150,26 @@ class Roster:
 
 
 @dataclass(frozen=True, slots=True)
-class _Demand:
-    """What decides on eligibility and is shared by many cases: one row of codes is computed for each."""
+class _WidenedDemand:
+    """A demand at its widening step and under the active overflow rules: one row of codes is computed for each."""
 
     pools: tuple[str, ...]
     needs: tuple[SkillNeed, ...]
     generalists: tuple[tuple[str, int, tuple[SkillNeed, ...]], ...]
-    languages: frozenset[str]
-    channel: str
-    units: int
-    handle: float
+    asked: Demand
 
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
-    """`codes[row_of_case[i]]` says for case i why each agent of the roster may not take it, or ELIGIBLE."""
+    """`codes[row_of_case[i]]` says for case i why each agent of the roster may not take it, or ELIGIBLE.
+
+    `steps` (cases,) counts the widening steps reached; `overflow` names the last active rule per case's pool.
+    """
 
     codes: Codes
     row_of_case: Ints
-    steps: tuple[int, ...]
-    overflow: tuple[str | None, ...]
+    steps: Ints
+    overflow: Mapping[str, str]
 
     def of(self, case: int) -> Codes:
         row: Codes = self.codes[self.row_of_case[case]]
@@ -183,44 +177,41 @@ class Eligibility:
 
 
 def eligibility(
-    cases: Sequence[WaitingCase],
+    queue: QueueSnapshot,
     roster: Roster,
     policy: RoutingPolicy,
     active: Mapping[str, tuple[OverflowRule, ...]],
 ) -> Eligibility:
     """The hard constraints of every case and agent at the roster's instant."""
-    now = roster.now
-    rows: list[Codes] = []
-    row_of_demand: dict[_Demand, int] = {}
-    row_of_case = np.empty(len(cases), np.int64)
-    steps: list[int] = []
-    overflow: list[str | None] = []
-    for at, case in enumerate(cases):
-        step = widening_step(case, policy, now)
-        rules = active.get(case.pool, ())
-        steps.append(step)
-        overflow.append(rules[-1].name if rules else None)
-        demand = _demand(case, step, rules, policy)
-        row = row_of_demand.get(demand)
-        if row is None:
-            row = row_of_demand[demand] = len(rows)
-            rows.append(_codes(demand, roster, policy))
-        own = _own_codes(case, rows[row], roster)
+    waited = micros(roster.now) - queue.queued
+    deadlines = np.array([step.after // timedelta(microseconds=1) for step in policy.widening], np.int64)
+    steps = np.searchsorted(deadlines, waited, side="right")
+    keys, row_of_case = np.unique(queue.demand * (len(deadlines) + 1) + steps, return_inverse=True)
+    steps_and_none = len(deadlines) + 1
+    demands = [
+        _widened(queue.demands[key // steps_and_none], key % steps_and_none, active, policy) for key in keys.tolist()
+    ]
+    rows = list(_code_rows(demands, roster, policy))
+    row_of_case = row_of_case.astype(np.int64)
+    for at in queue.special:
+        own = _own_codes(queue.cases[at], rows[row_of_case[at]], roster)
         if own is not None:
-            row = len(rows)
+            row_of_case[at] = len(rows)
             rows.append(own)
-        row_of_case[at] = row
     codes = np.stack(rows) if rows else np.empty((0, len(roster.agents)), np.int8)
-    return Eligibility(codes, row_of_case, tuple(steps), tuple(overflow))
+    return Eligibility(codes, row_of_case, steps, {pool: rules[-1].name for pool, rules in active.items()})
 
 
-def _demand(case: WaitingCase, step: int, rules: tuple[OverflowRule, ...], policy: RoutingPolicy) -> _Demand:
-    pools: tuple[str, ...] = (case.pool,)
-    needs = case.required_skills
+def _widened(
+    asked: Demand, step: int, active: Mapping[str, tuple[OverflowRule, ...]], policy: RoutingPolicy
+) -> _WidenedDemand:
+    pools: tuple[str, ...] = (asked.pool,)
+    needs = asked.needs
     if step:
         widened = policy.widening[step - 1]
         pools += widened.extra_pools
         needs = needs_at(needs, widened.lower_levels, widened.drop_skills)
+    rules = active.get(asked.pool, ())
     for rule in rules:
         pools += rule.to_pools
     generalists = tuple(
@@ -228,37 +219,44 @@ def _demand(case: WaitingCase, step: int, rules: tuple[OverflowRule, ...], polic
         for rule in rules
         if rule.to_generalists
     )
-    return _Demand(
-        tuple(dict.fromkeys(pools)),
-        needs,
-        generalists,
-        case.languages,
-        case.channel,
-        case.units,
-        _seconds(case.expected_handle),
-    )
+    return _WidenedDemand(tuple(dict.fromkeys(pools)), needs, generalists, asked)
 
 
-def _codes(demand: _Demand, roster: Roster, policy: RoutingPolicy) -> Codes:
-    member = np.zeros(len(roster.agents), np.bool_)
-    for pool in demand.pools:
-        member |= roster.members(pool)
-    skilled = member & _meets(demand.needs, roster)
-    for pool, least_skills, needs in demand.generalists:
-        skilled |= roster.members(pool) & (roster.skill_count >= least_skills) & _meets(needs, roster)
+def _code_rows(demands: Sequence[_WidenedDemand], roster: Roster, policy: RoutingPolicy) -> Codes:
+    """The codes of all demands and agents, a column of demands at a time: shape (demands, agents)."""
+    shape = (len(demands), len(roster.agents))
+    if not demands:
+        return np.zeros(shape, np.int8)
+    member = np.zeros(shape, np.bool_)
+    for pool in sorted({pool for demand in demands for pool in demand.pools}):
+        member[[pool in demand.pools for demand in demands]] |= roster.members(pool)
+    skilled = member & _meets([demand.needs for demand in demands], roster)
+    for at, demand in enumerate(demands):
+        for pool, least_skills, needs in demand.generalists:
+            skilled[at] |= roster.members(pool) & (roster.skill_count >= least_skills) & _meets([needs], roster)[0]
+    asked = [demand.asked for demand in demands]
     # An agent's own pace says more about when they will be done than the case's forecast does.
-    handle = np.where(roster.own_handle > 0, roster.own_handle, demand.handle)
+    forecast = np.array([_seconds(one.handle) for one in asked])[:, None]
+    handle = np.where(roster.own_handle > 0, roster.own_handle, forecast)
     late = (handle > 0) & (handle * policy.shift_end_factor > roster.shift_left)
-    codes = np.zeros(len(roster.agents), np.int8)
+    units = np.array([one.units for one in asked])[:, None]
+    codes = np.zeros(shape, np.int8)
     # The weakest reason is written first, so that the first of the enumeration stands at the end.
-    codes[roster.ceiling_room(demand.channel) < 1] = _CODE[Exclusion.CEILING]
-    codes[roster.free < demand.units] = _CODE[Exclusion.CAPACITY]
+    codes[_stacked([one.channel for one in asked], roster.ceiling_room) < 1] = _CODE[Exclusion.CEILING]
+    codes[roster.free < units] = _CODE[Exclusion.CAPACITY]
     codes[late | (roster.shift_left <= 0)] = _CODE[Exclusion.SHIFT_END]
     codes[~skilled] = _CODE[Exclusion.SKILL]
-    codes[~roster.speaks(demand.languages)] = _CODE[Exclusion.LANGUAGE]
+    codes[~_stacked([one.languages for one in asked], roster.speaks)] = _CODE[Exclusion.LANGUAGE]
     codes[~member & ~skilled] = _CODE[Exclusion.POOL]
-    codes[~roster.accepts(demand.channel) | roster.transfers_only] = _CODE[Exclusion.PRESENCE]
+    codes[~_stacked([one.channel for one in asked], roster.accepts)] = _CODE[Exclusion.PRESENCE]
+    codes[:, roster.transfers_only] = _CODE[Exclusion.PRESENCE]
     return codes
+
+
+def _stacked(keys: Sequence[Key], row_of: Callable[[Key], NDArray[Scalar]]) -> NDArray[Scalar]:
+    """One row per key, computed once for each distinct one."""
+    distinct = {key: at for at, key in enumerate(dict.fromkeys(keys))}
+    return np.stack([row_of(key) for key in distinct])[[distinct[key] for key in keys]]
 
 
 def _own_codes(case: WaitingCase, shared: Codes, roster: Roster) -> Codes | None:
@@ -299,10 +297,14 @@ def _named_codes(case: WaitingCase, roster: Roster) -> Codes:
     return codes
 
 
-def _meets(needs: tuple[SkillNeed, ...], roster: Roster) -> Bools:
-    met = np.ones(len(roster.agents), np.bool_)
-    for need in needs:
-        met &= roster.levels(need.skill) >= need.level
+def _meets(needs_of: Sequence[tuple[SkillNeed, ...]], roster: Roster) -> Bools:
+    met = np.ones((len(needs_of), len(roster.agents)), np.bool_)
+    asking: dict[tuple[str, int], list[int]] = {}
+    for at, needs in enumerate(needs_of):
+        for need in needs:
+            asking.setdefault((need.skill, need.level), []).append(at)
+    for (skill, level), rows in asking.items():
+        met[rows] &= roster.levels(skill) >= level
     return met
 
 

@@ -26,7 +26,9 @@ from domain.routing.model import (
 )
 from domain.routing.policy import OverflowRule, RoutingPolicy
 from domain.routing.preferences import settle_preferences
-from domain.routing.record import DecisionRecord, unmatched_cases
+from domain.routing.queue import NEVER, NO_AGENT, QueueSnapshot, WaitingQueue, micros, micros_of
+from domain.routing.record import decided_cases, unmatched_cases
+from domain.routing.shortlist import shortlist
 from domain.routing.utility import Utility
 
 Floats = NDArray[np.float64]
@@ -38,50 +40,68 @@ _TIE = 1e-10
 
 
 def match(
-    cases: Sequence[WaitingCase],
+    cases: Sequence[WaitingCase] | WaitingQueue,
     agents: Sequence[AgentCapacity],
     policy: RoutingPolicy,
     success: SuccessModel,
     now: datetime,
     *,
     soon_free: Sequence[SoonFree] = (),
+    tell_unmatched: bool = True,
 ) -> Matching:
     """Who takes which case at `now`, so that the summed score is the most that capacity allows.
 
-    `agents` holds everyone present, the full ones too: who is full can still be worth waiting for. `soon_free`
-    forecasts capacity that comes back. Equal input gives an equal answer, in whatever order it is given.
+    `cases` may be a WaitingQueue kept across passes. `agents` holds everyone present, the full ones too: who is full
+    can still be worth waiting for. `soon_free` forecasts capacity that comes back. Equal input gives an equal answer,
+    in whatever order it is given. Without `tell_unmatched` the answer names only what is decided: a freed slot in a
+    long queue need not pay for thousands of reasons, and `next_change_at` then stays as the last full pass told.
 
     Raises:
         ValueError: `now` has no zone, or a conversation or an agent is given twice.
     """
     if now.tzinfo is None:
         raise ValueError("now needs a zone")
-    queue = tuple(sorted(cases, key=lambda case: (case.queued_at, case.conversation_id)))
-    if len({case.conversation_id for case in queue}) != len(queue):
-        raise ValueError("a conversation is given twice")
-    roster = Roster(agents, now)
+    queue = (cases if isinstance(cases, WaitingQueue) else WaitingQueue(cases)).snapshot()
+    roster = Roster(agents if tell_unmatched else _concerned(agents, queue, policy, soon_free, now), now)
     active = overflowing(queue, policy, now)
     eligible = eligibility(queue, roster, policy, active)
     utility = Utility(queue, roster, policy, success, active)
     coming = _coming(soon_free, roster, policy)
-    affine_worth = _worth_of_affine_wait(queue, eligible, utility)
-    server = _assign(queue, eligible, utility, coming, affine_worth)
+    affine_worth = _worth_of_affine_wait(eligible, utility)
+    server = _assign(eligible, utility, coming, affine_worth)
     size = len(roster.agents)
-    agent = np.where(server < size, server, NOBODY)
+    agent, preferred = settle_preferences(np.where(server < size, server, NOBODY), eligible, utility)
+    decisions = decided_cases(agent, preferred, eligible, utility, success)
+    score = float(sum(decision.score for decision in decisions))
+    if not tell_unmatched:
+        return Matching(decisions, (), None, score)
     waits_for = {case: coming[server[case] - size].agent_id for case in np.flatnonzero(server >= size).tolist()}
     for case in np.flatnonzero((affine_worth > 0) & (server == NOBODY)).tolist():
         waits_for[case] = roster.ids[utility.affine_agent[case]]
-    agent, preferred = settle_preferences(agent, eligible, utility)
-    record = DecisionRecord(queue, eligible, utility, policy, success, roster)
-    decisions = record.decisions(agent, preferred)
     left = np.flatnonzero(agent == NOBODY)
     soon = {forecast.agent_id: forecast.at for forecast in reversed(coming)}
     return Matching(
         decisions,
-        unmatched_cases(queue, left, eligible, waits_for),
+        unmatched_cases(queue.cases, left, eligible, waits_for),
         _next_change(queue, left, waits_for, soon, policy, active, now),
-        float(sum(decision.score for decision in decisions)),
+        score,
     )
+
+
+def _concerned(
+    agents: Sequence[AgentCapacity],
+    queue: QueueSnapshot,
+    policy: RoutingPolicy,
+    soon_free: Sequence[SoonFree],
+    now: datetime,
+) -> Sequence[AgentCapacity]:
+    """The agents that can change what is decided: those with room, and those it may be worth waiting for."""
+    if any(queue.cases[at].excluded for at in queue.special):
+        return agents
+    young = np.unique(queue.affine[queue.queued > micros(now - policy.waiting.affinity_wait)])
+    awaited = {queue.affine_agents[at] for at in young.tolist() if at != NO_AGENT}
+    awaited.update(forecast.agent_id for forecast in soon_free)
+    return [agent for agent in agents if agent.load < agent.capacity or agent.agent_id in awaited]
 
 
 def _coming(soon_free: Sequence[SoonFree], roster: Roster, policy: RoutingPolicy) -> tuple[SoonFree, ...]:
@@ -111,93 +131,116 @@ def _affinity_ends(case: WaitingCase, policy: RoutingPolicy) -> datetime:
     return ends if patience is None else min(ends, patience)
 
 
-def _worth_of_affine_wait(queue: Sequence[WaitingCase], eligible: Eligibility, utility: Utility) -> Floats:
+def _worth_of_affine_wait(eligible: Eligibility, utility: Utility) -> Floats:
     """u(i, nobody) where the agent who knows the customer is present but full, and the wait is young: (cases,)."""
-    worth = np.zeros(len(queue))
-    policy, roster = utility.policy, utility.roster
-    for case in np.flatnonzero(utility.affine_agent >= 0).tolist():
-        agent = utility.affine_agent[case]
-        left = _affinity_ends(queue[case], policy) - roster.now
-        if left <= timedelta() or eligible.of(case)[agent] != code_of(Exclusion.CAPACITY):
-            continue
-        # Nobody knows when a full agent frees up; half of what is left of the wait is the fair guess.
-        kept = 1.0 - policy.waiting.loss_per_minute * (left / timedelta(minutes=1)) / 2
-        pair = utility.of_pairs(np.array([case]), np.array([agent]))[0]
-        worth[case] = max(0.0, float(pair) * kept)
+    queue, policy, now = utility.queue, utility.policy, utility.roster.now
+    worth = np.zeros(len(queue.cases))
+    known = np.flatnonzero(
+        (utility.affine_agent != NO_AGENT) & (queue.queued > micros(now - policy.waiting.affinity_wait))
+    )
+    full = eligible.codes[eligible.row_of_case[known], utility.affine_agent[known]] == code_of(Exclusion.CAPACITY)
+    waiting = known[full]
+    if not len(waiting):
+        return worth
+    ends = [(_affinity_ends(queue.cases[case], policy) - now) / timedelta(minutes=1) for case in waiting.tolist()]
+    left = np.array(ends)
+    # Nobody knows when a full agent frees up; half of what is left of the wait is the fair guess.
+    kept = np.where(left > 0, 1.0 - policy.waiting.loss_per_minute * left / 2, 0.0)
+    worth[waiting] = np.maximum(0.0, utility.of_pairs(waiting, utility.affine_agent[waiting]) * kept)
     return worth
 
 
-def _assign(
-    queue: Sequence[WaitingCase],
-    eligible: Eligibility,
-    utility: Utility,
-    coming: Sequence[SoonFree],
-    affine_worth: Floats,
-) -> Ints:
+def _assign(eligible: Eligibility, utility: Utility, coming: Sequence[SoonFree], affine_worth: Floats) -> Ints:
     """The server of each case: an agent's index, agents + the index of a forecast, or NOBODY."""
-    roster, policy = utility.roster, utility.policy
+    roster, queue, policy = utility.roster, utility.queue, utility.policy
     size = len(roster.agents)
-    everyone = np.arange(len(queue))
-    gain = utility.rows(everyone)
-    gain -= affine_worth[:, None]
-    gain -= _TIE * (np.arange(size)[None, :] + np.arange(len(queue))[:, None])
-    gain[eligible.codes[eligible.row_of_case] != ELIGIBLE] = -np.inf
+    server = np.full(len(queue.cases), NOBODY, np.int64)
+    free_now = np.flatnonzero(roster.free > 0)
+    if not len(queue.cases) or not len(free_now):
+        # Nobody can be given anything, so no case has to choose between now and later.
+        return server
+    cases = _shortlisted(eligible, utility, free_now, coming, affine_worth)
+    gain = utility.block(cases, free_now)
+    gain -= affine_worth[cases, None]
+    gain -= _TIE * (np.arange(len(free_now))[None, :] + cases[:, None])
+    gain[eligible.codes[np.ix_(eligible.row_of_case[cases], free_now)] != ELIGIBLE] = -np.inf
     if coming:
-        gain = np.hstack((gain, _gain_of_waiting(queue, eligible, utility, coming, affine_worth)))
-    channels = sorted({case.channel for case in queue})
-    index = {channel: at for at, channel in enumerate(channels)}
+        gain = np.hstack((gain, _gain_of_waiting(cases, eligible, utility, coming, affine_worth)))
     unbounded = np.full(len(coming), np.iinfo(np.int32).max, np.int64)
-    room = [np.concatenate((roster.ceiling_room(channel), unbounded)) for channel in channels]
-    capacity = np.maximum(roster.capacity, 1).astype(np.float64)
+    room = np.stack([np.concatenate((roster.ceiling_room(one)[free_now], unbounded)) for one in queue.channels])
+    capacity = np.maximum(roster.capacity, 1)[free_now].astype(np.float64)
     later = np.zeros(len(coming))
-    return assign(
+    units_later = np.fromiter((one.units for one in coming), np.int64, len(coming))
+    chosen = assign(
         AssignmentProblem(
             gain,
-            np.fromiter((case.units for case in queue), np.int64, len(queue)),
-            np.concatenate((roster.free, np.fromiter((one.units for one in coming), np.int64, len(coming)))),
-            np.fromiter((index[case.channel] for case in queue), np.int64, len(queue)),
-            np.stack(room) if room else np.empty((0, size + len(coming)), np.int64),
-            utility.cost_scale,
-            np.concatenate((policy.costs.load * roster.load / capacity, later)),
+            queue.units[cases],
+            np.concatenate((roster.free[free_now], units_later)),
+            queue.channel[cases],
+            room,
+            utility.cost_scale[cases],
+            np.concatenate((policy.costs.load * roster.load[free_now] / capacity, later)),
             np.concatenate((policy.costs.load / capacity, later)),
+            policy.exact_pairs,
+            policy.case_candidates,
+            policy.slot_candidates,
         )
     )
+    number = np.concatenate((free_now, size + np.arange(len(coming)), [NOBODY]))
+    server[cases] = number[chosen]
+    return server
+
+
+def _shortlisted(
+    eligible: Eligibility, utility: Utility, free_now: Ints, coming: Sequence[SoonFree], affine_worth: Floats
+) -> Ints:
+    """The cases that can win one of the free places now or soon."""
+    queue, roster = utility.queue, utility.roster
+    reaches = eligible.codes[:, free_now] == ELIGIBLE
+    smallest = max(int(queue.units.min()), 1)
+    places = roster.free[free_now] // smallest
+    if coming:
+        later = [roster.index[one.agent_id] for one in coming]
+        possible = np.isin(eligible.codes[:, later], (ELIGIBLE, code_of(Exclusion.CAPACITY)))
+        reaches = np.hstack((reaches, possible))
+        places = np.concatenate((places, [max(1, one.units // smallest) for one in coming]))
+    fit = utility.policy.fit
+    likely = (utility.success[:, free_now] + utility.explored[:, free_now]).max(axis=1)[utility.kind_of_case]
+    worth = utility.urgency.total * (fit.served + fit.success * likely + utility.continuity) - affine_worth
+    kinds = len(utility.success)
+    # A bond or a hard case makes other agents better, so these are not alike with the rest.
+    group = (eligible.row_of_case * kinds + utility.kind_of_case) * 4
+    group += (utility.affine_agent != NO_AGENT) * 2 + queue.hard
+    numbers, group = np.unique(group, return_inverse=True)
+    chosen: Ints = shortlist(worth, group, reaches[numbers // (4 * kinds)], places)
+    winnable: Ints = chosen[reaches[eligible.row_of_case[chosen]].any(axis=1)]
+    return winnable
 
 
 def _gain_of_waiting(
-    queue: Sequence[WaitingCase],
-    eligible: Eligibility,
-    utility: Utility,
-    coming: Sequence[SoonFree],
-    affine_worth: Floats,
+    cases: Ints, eligible: Eligibility, utility: Utility, coming: Sequence[SoonFree], affine_worth: Floats
 ) -> Floats:
     """What it adds to wait for each forecast: shape (cases, forecasts), -inf where a deadline forbids it."""
-    roster, policy = utility.roster, utility.policy
-    everyone = np.arange(len(queue))
-    gain = np.full((len(queue), len(coming)), -np.inf)
-    possible = (ELIGIBLE, code_of(Exclusion.CAPACITY))
-    # A bound that has passed forbids any wait; no bound is as good as one past every horizon.
-    patience = np.fromiter(
-        (
-            np.inf if (until := _patience(case, policy)) is None else (until - roster.now).total_seconds()
-            for case in queue
-        ),
-        np.float64,
-        len(queue),
-    )
+    roster, policy, queue = utility.roster, utility.policy, utility.queue
+    gain = np.full((len(cases), len(coming)), -np.inf)
+    margin = micros_of(policy.waiting.breach_margin)
+    # A bound that has passed forbids any wait; NEVER is past every horizon.
+    until = np.where(queue.breach[cases] == NEVER, NEVER, queue.breach[cases] - margin)
+    if policy.longest_wait is not None:
+        until = np.minimum(until, queue.queued[cases] + micros_of(policy.longest_wait))
     for at, forecast in enumerate(coming):
         agent = roster.index[forecast.agent_id]
-        delay = forecast.at - roster.now
-        allowed = np.isin(eligible.codes[eligible.row_of_case, agent], possible)
-        allowed &= delay.total_seconds() <= patience
-        kept = 1.0 - policy.waiting.loss_per_minute * (delay / timedelta(minutes=1))
-        later = utility.of_pairs(everyone, np.full(len(queue), agent)) * kept - affine_worth
+        possible = (ELIGIBLE, code_of(Exclusion.CAPACITY))
+        allowed = np.isin(eligible.codes[eligible.row_of_case[cases], agent], possible)
+        allowed &= micros(forecast.at) <= until
+        kept = 1.0 - policy.waiting.loss_per_minute * ((forecast.at - roster.now) / timedelta(minutes=1))
+        later = utility.of_pairs(cases, np.full(len(cases), agent)) * kept - affine_worth[cases]
         gain[allowed, at] = later[allowed]
     return gain
 
 
 def _next_change(
-    queue: Sequence[WaitingCase],
+    queue: QueueSnapshot,
     left: Ints,
     waits_for: Mapping[int, str],
     soon: Mapping[str, datetime],
@@ -205,23 +248,35 @@ def _next_change(
     active: Mapping[str, tuple[OverflowRule, ...]],
     now: datetime,
 ) -> datetime | None:
+    if not len(left):
+        return None
     instants: list[datetime] = []
-    for at in left.tolist():
-        case = queue[at]
-        instants.extend(case.queued_at + step.after for step in policy.widening)
-        if case.exclusions_clear_at is not None:
-            instants.append(case.exclusions_clear_at)
-        if case.customer_hours is not None and (opening := callable_from(case.customer_hours, now)) is not None:
-            instants.append(opening)
-        instants.extend(
-            case.queued_at + rule.oldest_over
-            for rule in policy.overflow
-            if rule.pool == case.pool and rule.oldest_over is not None and rule not in active.get(case.pool, ())
-        )
-        if at in waits_for:
-            instants.append(soon.get(waits_for[at], _affinity_ends(case, policy)))
-            instants.append(_affinity_ends(case, policy))
-            patience = _patience(case, policy)
-            if patience is not None:
-                instants.append(patience)
+    since = queue.queued[left]
+    for step in policy.widening:
+        instants.extend(_first_after(since + micros_of(step.after), now))
+    for rule in policy.overflow:
+        if rule.oldest_over is not None and rule.pool in queue.pools and rule not in active.get(rule.pool, ()):
+            of_pool = since[queue.pool[left] == queue.pools.index(rule.pool)]
+            # The rule holds once the wait is over the limit, a microsecond past it.
+            instants.extend(_first_after(of_pool + micros_of(rule.oldest_over) + 1, now))
+    remaining = set(left.tolist())
+    for at in queue.special:
+        if at in remaining:
+            instants.extend(_own_instants(queue.cases[at], now))
+    for at, agent_id in waits_for.items():
+        instants.append(_affinity_ends(queue.cases[at], policy))
+        if agent_id in soon:
+            instants.append(soon[agent_id])
+        if (patience := _patience(queue.cases[at], policy)) is not None:
+            instants.append(patience)
     return min((instant for instant in instants if instant > now), default=None)
+
+
+def _own_instants(case: WaitingCase, now: datetime) -> list[datetime]:
+    opening = None if case.customer_hours is None else callable_from(case.customer_hours, now)
+    return [instant for instant in (case.exclusions_clear_at, opening) if instant is not None]
+
+
+def _first_after(instants: Ints, now: datetime) -> list[datetime]:
+    to_come = instants[instants > micros(now)]
+    return [now + timedelta(microseconds=int(to_come.min()) - micros(now))] if len(to_come) else []

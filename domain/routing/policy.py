@@ -167,7 +167,7 @@ class RoutingPolicy:
     A case whose expected handle time, times `shift_end_factor`, would pass the end of the shift is not given.
     `candidates_kept` and `examples_kept` bound the record of a decision.
     `exact_pairs` is the number of eligible (case, free slot) pairs up to which the whole queue is solved as it
-    stands; above it each slot keeps its `slot_candidates` best cases and each case its `case_candidates` best agents.
+    stands; above it each agent keeps `slot_candidates` cases and each case `case_candidates` agents, after pricing.
     """
 
     version: str = "default-1"
@@ -185,8 +185,8 @@ class RoutingPolicy:
     candidates_kept: int = 5
     examples_kept: int = 5
     exact_pairs: int = 400_000
-    slot_candidates: int = 40
-    case_candidates: int = 20
+    slot_candidates: int = 6
+    case_candidates: int = 10
 
     def __post_init__(self) -> None:
         """Refuse what no admin can mean.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.routing.assignment import NOBODY
-from domain.routing.eligibility import ELIGIBLE, Eligibility, Roster, code_of, reason_of
+from domain.routing.eligibility import ELIGIBLE, Eligibility, code_of, reason_of
 from domain.routing.explain import sentence
 from domain.routing.model import (
     Candidate,
@@ -20,7 +20,6 @@ from domain.routing.model import (
     UnmatchedReason,
     WaitingCase,
 )
-from domain.routing.policy import RoutingPolicy
 from domain.routing.utility import Utility
 
 Floats = NDArray[np.float64]
@@ -28,24 +27,21 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-class DecisionRecord:
-    """Writes the decisions of one pass."""
+def decided_cases(
+    agent: Ints, preferred: Bools, eligible: Eligibility, utility: Utility, success: SuccessModel
+) -> tuple[Decision, ...]:
+    """The decisions of a pass, in the order of the queue: `agent` (cases,) is who takes each case, or NOBODY."""
+    return _DecisionRecord(eligible, utility, success).decisions(agent, preferred)
 
-    def __init__(
-        self,
-        queue: Sequence[WaitingCase],
-        eligible: Eligibility,
-        utility: Utility,
-        policy: RoutingPolicy,
-        success: SuccessModel,
-        roster: Roster,
-    ) -> None:
-        self._queue = queue
+
+class _DecisionRecord:
+    def __init__(self, eligible: Eligibility, utility: Utility, success: SuccessModel) -> None:
+        self._queue = utility.queue.cases
         self._eligible = eligible
         self._utility = utility
-        self._policy = policy
+        self._policy = utility.policy
         self._success = success
-        self._roster = roster
+        self._roster = utility.roster
         self._exclusions: dict[int, tuple[ExclusionCount, ...]] = {}
         self._examples: dict[int, tuple[ExclusionExample, ...]] = {}
 
@@ -67,12 +63,14 @@ class DecisionRecord:
         """The best few eligible agents of each matched case besides its own, as pairs."""
         wanted = max(self._policy.candidates_kept - 1, 0)
         pairs: list[tuple[Ints, Ints]] = []
+        free_now = np.flatnonzero(self._roster.free > 0)
+        load_cost = self._load_cost()[free_now]
         for start in range(0, len(matched), 512):
             part = matched[start : start + 512]
-            score = self._utility.rows(part)
-            score -= self._utility.cost_scale[part, None] * self._load_cost()[None, :]
-            score[self._eligible.codes[self._eligible.row_of_case[part]] != ELIGIBLE] = -np.inf
-            score[np.arange(len(part)), agent[part]] = -np.inf
+            score = self._utility.block(part, free_now)
+            score -= self._utility.cost_scale[part, None] * load_cost[None, :]
+            score[self._eligible.codes[np.ix_(self._eligible.row_of_case[part], free_now)] != ELIGIBLE] = -np.inf
+            score[np.arange(len(part)), np.searchsorted(free_now, agent[part])] = -np.inf
             kept = min(wanted, score.shape[1])
             if not kept:
                 continue
@@ -80,7 +78,7 @@ class DecisionRecord:
             row = np.repeat(np.arange(len(part)), kept)
             column = best.reshape(-1)
             real = np.isfinite(score[row, column])
-            pairs.append((part[row[real]], column[real]))
+            pairs.append((part[row[real]], free_now[column[real]]))
         if not pairs:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         return np.concatenate([case for case, _ in pairs]), np.concatenate([column for _, column in pairs])
@@ -119,7 +117,7 @@ class DecisionRecord:
         mine = Candidate(agent.agent_id, score, parts)
         everyone = sorted([mine, *rivals], key=lambda one: (-one.score, self._roster.index[one.agent_id]))
         estimate = self._success.probability(agent.agent_id, case.intent, case.product, case.segment, case.channel)
-        step, overflow = self._eligible.steps[case_at], self._eligible.overflow[case_at]
+        step, overflow = int(self._eligible.steps[case_at]), self._eligible.overflow.get(case.pool)
         row = int(self._eligible.row_of_case[case_at])
         return Decision(
             conversation_id=case.conversation_id,
@@ -192,7 +190,7 @@ def unmatched_cases(
         awaited = waits_for.get(at)
         reason = _reason(known[row], eligible.codes.shape[1], awaited)
         case = queue[at]
-        told.append(Unmatched(case.conversation_id, case.ticket, reason, eligible.steps[at], known[row], awaited))
+        told.append(Unmatched(case.conversation_id, case.ticket, reason, int(eligible.steps[at]), known[row], awaited))
     return tuple(told)
 
 

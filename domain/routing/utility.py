@@ -1,15 +1,16 @@
 """What a case gains from an agent: urgency x (fit) - costs, as arrays whose parts can be named."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from domain.routing.eligibility import Roster
-from domain.routing.model import ScorePart, SuccessModel, WaitingCase
+from domain.routing.model import ScorePart, SuccessModel
 from domain.routing.policy import LateOrder, OverflowRule, RoutingPolicy
+from domain.routing.queue import NEVER, NO_AGENT, QueueSnapshot, micros
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,45 +29,28 @@ class Urgency:
 
 
 def urgency(
-    cases: Sequence[WaitingCase],
-    policy: RoutingPolicy,
-    roster: Roster,
-    active: Mapping[str, tuple[OverflowRule, ...]],
+    queue: QueueSnapshot, policy: RoutingPolicy, now: datetime, active: Mapping[str, tuple[OverflowRule, ...]]
 ) -> Urgency:
-    """The dynamic priority at the roster's instant; it reads the true waits and changes none."""
-    size, now, knobs = len(cases), roster.now, policy.urgency
-    waited = np.fromiter(((now - case.queued_at).total_seconds() for case in cases), np.float64, size)
-    np.maximum(waited, 0.0, out=waited)
-    slack = np.fromiter(
-        (np.inf if case.next_breach_at is None else (case.next_breach_at - now).total_seconds() for case in cases),
-        np.float64,
-        size,
-    )
+    """The dynamic priority at `now`; it reads the true waits and changes none."""
+    size, knobs = len(queue.cases), policy.urgency
+    waited = np.maximum(micros(now) - queue.queued, 0) / 1e6
+    slack = np.where(queue.breach == NEVER, np.inf, (queue.breach - micros(now)) / 1e6)
     late = slack < 0
     wait = knobs.wait * np.log2(1.0 + waited / _positive(knobs.wait_scale))
-    closeness = np.clip(1.0 - slack / _positive(knobs.breach_horizon), 0.0, 1.0)
-    breach = knobs.breach * closeness
+    breach = knobs.breach * np.clip(1.0 - slack / _positive(knobs.breach_horizon), 0.0, 1.0)
     fades = np.zeros(size)
     if knobs.late is LateOrder.AFTER_PUNCTUAL:
         breach[late] = 0.0
         wait[late] = 0.0
         fades[late] = knobs.late_fades * np.exp2(slack[late] / _positive(knobs.late_half_life))
-    priority = knobs.priority * np.fromiter(((5 - case.priority) / 4 for case in cases), np.float64, size)
-    sentiment = knobs.sentiment * np.fromiter((max(0.0, -(case.sentiment or 0.0)) for case in cases), np.float64, size)
-    business = knobs.business * np.fromiter((case.business_boost for case in cases), np.float64, size)
+    priority = knobs.priority * (5 - queue.priority) / 4
+    sentiment = knobs.sentiment * np.maximum(-queue.sentiment, 0.0)
+    business = knobs.business * queue.business
     plain = knobs.base + priority + wait + breach + fades + sentiment + business
-    worth = np.fromiter((max(case.value_weight, 0.0) for case in cases), np.float64, size) ** knobs.value_exponent
-    protected = np.fromiter((_protection(case, active) for case in cases), np.float64, size)
-    work = np.fromiter(
-        (
-            1.0 if case.expected_handle is None else _share(case.expected_handle, knobs.handle_reference)
-            for case in cases
-        ),
-        np.float64,
-        size,
-    )
-    valued = plain * worth * protected
-    paced = valued * work**-knobs.handle_exponent
+    worth: Floats = queue.worth**knobs.value_exponent
+    valued = plain * worth * _protection(queue, active)
+    work = np.where(queue.work > 0, np.maximum(queue.work, 1.0) / _positive(knobs.handle_reference), 1.0)
+    paced: Floats = valued * work**-knobs.handle_exponent
     kept = np.clip(paced, knobs.least, knobs.most)
     bounded = _overdue(waited, kept, policy)
     return Urgency(
@@ -99,15 +83,14 @@ def _overdue(waited: Floats, kept: Floats, policy: RoutingPolicy) -> Floats:
     return np.where(over > 0, dominance * (2.0 + over / (over + 3600.0)), kept)
 
 
-def _protection(case: WaitingCase, active: Mapping[str, tuple[OverflowRule, ...]]) -> float:
-    return max(
-        (
-            rule.protection
-            for rule in active.get(case.pool, ())
-            if rule.protect_value_over is not None and case.value_weight >= rule.protect_value_over
-        ),
-        default=1.0,
-    )
+def _protection(queue: QueueSnapshot, active: Mapping[str, tuple[OverflowRule, ...]]) -> Floats:
+    factor = np.ones(len(queue.cases))
+    for pool, rules in active.items():
+        for rule in rules:
+            if rule.protect_value_over is not None:
+                covered = (queue.pool == queue.pools.index(pool)) & (queue.worth >= rule.protect_value_over)
+                factor[covered] = np.maximum(factor[covered], rule.protection)
+    return factor
 
 
 class Utility:
@@ -119,16 +102,16 @@ class Utility:
 
     def __init__(
         self,
-        cases: Sequence[WaitingCase],
+        queue: QueueSnapshot,
         roster: Roster,
         policy: RoutingPolicy,
         success: SuccessModel,
         active: Mapping[str, tuple[OverflowRule, ...]],
     ) -> None:
-        self.cases = cases
+        self.queue = queue
         self.roster = roster
         self.policy = policy
-        self.urgency = urgency(cases, policy, roster, active)
+        self.urgency = urgency(queue, policy, roster.now, active)
         # Below an urgency of 1 the costs shrink with it, so that no cost can outweigh being served at all.
         self.cost_scale = np.minimum(self.urgency.total, 1.0)
         self._compile_success(success)
@@ -136,23 +119,18 @@ class Utility:
         self._compile_affinity()
 
     def _compile_success(self, success: SuccessModel) -> None:
-        rows: dict[tuple[str | None, str | None, str, str], int] = {}
-        self.kind_of_case = np.empty(len(self.cases), np.int64)
-        values: list[Floats] = []
-        explored: list[Floats] = []
-        for at, case in enumerate(self.cases):
-            kind = (case.intent, case.product, case.segment, case.channel)
-            row = rows.get(kind)
-            if row is None:
-                row = rows[kind] = len(values)
-                value, deviation = success.probabilities(self.roster.ids, *kind)
+        kinds, self.kind_of_case = np.unique(self.queue.kind, return_inverse=True)
+        shape = (len(kinds), len(self.roster.ids))
+        self.success, self.explored = np.empty(shape), np.zeros(shape)
+        for row, number in enumerate(kinds.tolist()):
+            kind = self.queue.kinds[number]
+            value, deviation = success.probabilities(
+                self.roster.ids, kind.intent, kind.product, kind.segment, kind.channel
+            )
+            self.success[row] = value
+            if self.policy.exploration > 0:
                 bonus = np.minimum(self.policy.exploration, self.policy.exploration_scale * deviation)
-                values.append(value)
-                explored.append(np.minimum(bonus, np.maximum(1.0 - value, 0.0)))
-            self.kind_of_case[at] = row
-        empty = np.empty((0, len(self.roster.ids)))
-        self.success = np.stack(values) if values else empty
-        self.explored = np.stack(explored) if explored else empty
+                self.explored[row] = np.minimum(bonus, np.maximum(1.0 - value, 0.0))
 
     def _compile_costs(self) -> None:
         knobs, agents, now = self.policy.costs, self.roster.agents, self.roster.now
@@ -176,24 +154,20 @@ class Utility:
             knobs.burn_out_cap - self.strain,
             knobs.hard_case * np.fromiter((agent.recent_hard_cases for agent in agents), np.float64, size),
         )
-        self.is_hard = np.fromiter((case.hard for case in self.cases), np.bool_, len(self.cases))
         home = {pool: at for at, pool in enumerate(sorted({agent.pools[0] for agent in agents if agent.pools}))}
         self.home_of_agent = np.fromiter(
-            (home.get(agent.pools[0], -1) if agent.pools else -1 for agent in agents), np.int64, size
+            (home[agent.pools[0]] if agent.pools else -1 for agent in agents), np.int64, size
         )
-        self.home_of_case = np.fromiter((home.get(case.pool, -2) for case in self.cases), np.int64, len(self.cases))
+        self.home_of_case = np.array([home.get(pool, -2) for pool in self.queue.pools], np.int64)[self.queue.pool]
 
     def _compile_affinity(self) -> None:
-        knobs, index = self.policy.fit, self.roster.index
-        self.affine_agent = np.full(len(self.cases), -1, np.int64)
-        self.continuity = np.zeros(len(self.cases))
-        half_life = _positive(knobs.affinity_half_life)
-        for at, case in enumerate(self.cases):
-            agent = index.get(case.affinity_agent) if case.affinity_agent is not None else None
-            if agent is not None:
-                age = 0.0 if case.affinity_at is None else (self.roster.now - case.affinity_at).total_seconds()
-                self.affine_agent[at] = agent
-                self.continuity[at] = knobs.continuity * 2.0 ** (-max(0.0, age) / half_life)
+        queue, knobs = self.queue, self.policy.fit
+        known = [self.roster.index.get(agent_id, NO_AGENT) for agent_id in queue.affine_agents]
+        # NO_AGENT is the last index: it finds the NO_AGENT put there.
+        self.affine_agent = np.array([*known, NO_AGENT], np.int64)[queue.affine]
+        age = np.where(queue.affine_since == NEVER, 0.0, (micros(self.roster.now) - queue.affine_since) / 1e6)
+        fresh = np.exp2(-np.maximum(age, 0.0) / _positive(knobs.affinity_half_life))
+        self.continuity: Floats = np.where(self.affine_agent == NO_AGENT, 0.0, knobs.continuity * fresh)
 
     def load_cost(self, slot_load: Floats, slot_capacity: Floats) -> Floats:
         """What a slot costs by the share of its agent's capacity already taken before it."""
@@ -213,7 +187,7 @@ class Utility:
         scale = self.cost_scale[cases]
         kind = self.kind_of_case[cases]
         away = costs.away * (self.home_of_agent[agents] != self.home_of_case[cases])
-        hard = self.hard_case[agents] * self.is_hard[cases]
+        hard = self.hard_case[agents] * self.queue.hard[cases]
         idle, money, strain = self.idle[agents], self.money[agents], self.strain[agents]
         over = np.maximum(0.0, idle + money + strain + hard + away - costs.cap)
         return (
@@ -229,31 +203,30 @@ class Utility:
             ("cost_cap", scale * over),
         )
 
-    def rows(self, cases: Ints) -> Floats:
-        """The u of some cases with every agent without the load: shape (cases, agents)."""
+    def block(self, cases: Ints, agents: Ints) -> Floats:
+        """The u of some cases with some agents without the load: shape (cases, agents)."""
         knobs, costs = self.policy.fit, self.policy.costs
         kind = self.kind_of_case[cases]
-        gained = knobs.success * (self.success + self.explored) + knobs.served
-        whole = gained[kind]
+        gained = knobs.success * (self.success[:, agents] + self.explored[:, agents]) + knobs.served
+        whole: Floats = gained[kind]
         whole *= self.urgency.total[cases, None]
-        affine = np.flatnonzero(self.affine_agent[cases] >= 0)
+        position = np.full(len(self.roster.ids) + 1, NO_AGENT, np.int64)
+        position[agents] = np.arange(len(agents))
+        column = position[self.affine_agent[cases]]
+        affine = np.flatnonzero(column != NO_AGENT)
         chosen = cases[affine]
-        whole[affine, self.affine_agent[chosen]] += self.urgency.total[chosen] * self.continuity[chosen]
+        whole[affine, column[affine]] += self.urgency.total[chosen] * self.continuity[chosen]
         # Costs depend on the case only by its home pool and by being hard: one row for each such pair.
-        plain = self.idle + self.money + self.strain
-        sort = self.home_of_case[cases] * 2 + self.is_hard[cases]
+        plain = (self.idle + self.money + self.strain)[agents]
+        sort = self.home_of_case[cases] * 2 + self.queue.hard[cases]
         for one in np.unique(sort):
             of_sort = np.flatnonzero(sort == one)
-            cost = plain + costs.away * (self.home_of_agent != one // 2)
+            cost = plain + costs.away * (self.home_of_agent[agents] != one // 2)
             if one % 2:
-                cost = cost + self.hard_case
+                cost = cost + self.hard_case[agents]
             whole[of_sort] -= self.cost_scale[cases[of_sort], None] * np.minimum(costs.cap, cost)
         return whole
 
 
 def _positive(span: timedelta) -> float:
     return max(span.total_seconds(), 1e-9)
-
-
-def _share(span: timedelta, reference: timedelta) -> float:
-    return max(span.total_seconds(), 1.0) / _positive(reference)
