@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from intelligence.evaluate import IntentEvaluation, Latency, evaluate_intents, measured_latency
-from intelligence.intent_model import IntentModel, LinearIntentModel, fit_intent_model
+from intelligence.intent_model import IntentModel, LinearIntentModel
+from intelligence.intent_training import fit_intent_model
 from intelligence.labelled_files import LabelledSplit, read_split
 from intelligence.labelled_text import held_out_intent_examples, shipped_intent_examples
 from intelligence.model_store import ModelKind, ModelStore

@@ -11,15 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
+from intelligence.probabilities import softmax
+
 _COLDEST: Final = np.log(0.01)
 _HOTTEST: Final = np.log(100.0)
-
-
-def softmax(scores: npt.NDArray[np.floating], sharpness: float) -> npt.NDArray[np.float64]:
-    """Probabilities (rows sum to one) from scores, one row per text; a higher `sharpness` trusts differences more."""
-    scaled = scores.astype(np.float64) * sharpness
-    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
 def fitted_sharpness(

@@ -20,10 +20,12 @@ import numpy.typing as npt
 from sklearn.metrics import f1_score, roc_auc_score
 
 from domain.intents import IntentPrediction
-from intelligence.intent_model import IntentModel, LinearIntentModel, fit_intent_model
+from intelligence.intent_model import IntentModel, LinearIntentModel
+from intelligence.intent_training import fit_intent_model
 from intelligence.labelled_files import read_split
 from intelligence.model_store import ModelKind, ModelRefused, ModelStore
-from intelligence.sentiment_model import NEGATIVE, SentimentFit
+from intelligence.sentiment_model import NEGATIVE
+from intelligence.sentiment_training import SentimentFit
 
 COVERAGES: Final = (0.5, 0.8, 0.9, 0.95)
 

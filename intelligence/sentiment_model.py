@@ -1,4 +1,4 @@
-"""How does the customer feel? Support vectors on our own labels; words, characters and the lexicon's signals."""
+"""How does the customer feel? A linear model over words, characters and the lexicon's signals, calibrated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,21 +7,15 @@ from typing import Final, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from sklearn.model_selection import StratifiedKFold
 
 from domain.intents import Sentiment
-from intelligence.calibration import fitted_sharpness, softmax
-from intelligence.labelled_text import LabelledText
 from intelligence.lexicon import sentiment_signals
-from intelligence.linear_scores import fit_linear_scores
+from intelligence.probabilities import softmax
 from intelligence.text_features import FloatArray, ModelArrays, TextFeatures
 
 MOODS: Final = ("negative", "neutral", "positive")
 NEGATIVE: Final = 0
 POSITIVE: Final = 2
-
-_FOLDS: Final = 5
-_SEED: Final = 20
 
 
 class SentimentModel(Protocol):
@@ -47,7 +41,7 @@ class LexiconAndWordsModel:
         """One sentiment per text; the score is how much likelier positive is than negative."""
         if not texts:
             return []
-        moods = softmax(_rows(self.features, texts) @ self.weights + self.biases, self.sharpness)
+        moods = softmax(sentiment_rows(self.features, texts) @ self.weights + self.biases, self.sharpness)
         return [
             Sentiment(
                 score=float(np.clip(mood[POSITIVE] - mood[NEGATIVE], -1.0, 1.0)),
@@ -78,44 +72,6 @@ class LexiconAndWordsModel:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SentimentFit:
-    """A trained model, and the moods' probabilities for every example from a model that had not seen it."""
-
-    model: LexiconAndWordsModel
-    held_out: npt.NDArray[np.float64]
-    truth: npt.NDArray[np.intp]
-
-
-def fit_sentiment_model(examples: Sequence[LabelledText]) -> SentimentFit:
-    """Train on examples labelled with `MOODS` and calibrate on folds the scoring model has not seen.
-
-    Raises:
-        ValueError: a label that is no mood, or a mood with too few examples to hold some out.
-    """
-    strangers = {example.label for example in examples} - set(MOODS)
-    if strangers:
-        raise ValueError(f"no moods: {', '.join(sorted(strangers))}")
-    texts = [example.text for example in examples]
-    truth = np.array([MOODS.index(example.label) for example in examples], dtype=np.intp)
-    if any(np.count_nonzero(truth == mood) < _FOLDS for mood in range(len(MOODS))):
-        raise ValueError(f"every mood needs at least {_FOLDS} examples")
-    importance = np.array([example.weight for example in examples], dtype=np.float64)
-    held_out = np.empty((len(texts), len(MOODS)), dtype=np.float32)
-    for seen, unseen in StratifiedKFold(_FOLDS, shuffle=True, random_state=_SEED).split(texts, truth):
-        features, weights, biases = _fit_scores([texts[row] for row in seen], truth[seen], importance[seen])
-        held_out[unseen] = _rows(features, [texts[row] for row in unseen]) @ weights + biases
-    features, weights, biases = _fit_scores(texts, truth, importance)
-    sharpness = fitted_sharpness(held_out, truth, importance)
-    return SentimentFit(LexiconAndWordsModel(features, weights, biases, sharpness), softmax(held_out, sharpness), truth)
-
-
-def _fit_scores(
-    texts: Sequence[str], truth: npt.NDArray[np.intp], importance: npt.NDArray[np.float64]
-) -> tuple[TextFeatures, FloatArray, FloatArray]:
-    features = TextFeatures.fit(texts)
-    return features, *fit_linear_scores(_rows(features, texts), truth, importance, len(MOODS))
-
-
-def _rows(features: TextFeatures, texts: Sequence[str]) -> sparse.csr_array:
+def sentiment_rows(features: TextFeatures, texts: Sequence[str]) -> sparse.csr_array:
+    """The terms of each text and, in the last columns, its lexicon signals."""
     return sparse.csr_array(sparse.hstack([features.rows(texts), sparse.csr_array(sentiment_signals(texts))], "csr"))

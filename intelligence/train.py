@@ -13,7 +13,7 @@ from typing import Final
 
 from domain.intents import Correction
 from intelligence.evaluate import IntentEvaluation, SentimentEvaluation, evaluate_intents, evaluate_sentiment
-from intelligence.intent_model import fit_intent_model
+from intelligence.intent_training import fit_intent_model
 from intelligence.labelled_text import (
     LabelledText,
     shipped_intent_examples,
@@ -29,7 +29,7 @@ from intelligence.model_store import (
     ModelStore,
     TrainingRecord,
 )
-from intelligence.sentiment_model import fit_sentiment_model
+from intelligence.sentiment_training import fit_sentiment_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.intents import IntentPrediction
 from intelligence.evaluate import evaluate_intents, main, measured_latency, report
-from intelligence.intent_model import fit_intent_model
+from intelligence.intent_training import fit_intent_model
 from intelligence.labelled_files import UnreadableExamples, read_csv, read_split
 from intelligence.labelled_text import LabelledText, shipped_intent_examples
 from intelligence.model_store import ModelStore

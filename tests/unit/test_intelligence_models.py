@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from domain.intents import PROFILES
-from intelligence.calibration import fitted_sharpness, softmax
+from intelligence.calibration import fitted_sharpness
 from intelligence.evaluate import evaluate_intents, evaluate_sentiment
-from intelligence.intent_model import IntentFit, LinearIntentModel, fit_intent_model
+from intelligence.intent_model import LinearIntentModel
+from intelligence.intent_training import IntentFit, fit_intent_model
 from intelligence.labelled_text import (
     LabelledText,
     held_out_intent_examples,
@@ -15,7 +16,9 @@ from intelligence.labelled_text import (
 )
 from intelligence.language_detector import LanguageDetector, fit_language_detector
 from intelligence.lexicon import SIGNALS, sentiment_signals
-from intelligence.sentiment_model import MOODS, LexiconAndWordsModel, SentimentFit, fit_sentiment_model
+from intelligence.probabilities import softmax
+from intelligence.sentiment_model import MOODS, LexiconAndWordsModel
+from intelligence.sentiment_training import SentimentFit, fit_sentiment_model
 from intelligence.text_features import LONGEST_READ, normalised, word_pairs
 
 
