@@ -76,6 +76,16 @@ CASES = tuple(
     )
 )
 
+STARTS = (
+    "queued",
+    "offer on its way",
+    "offered",
+    "assigned",
+    "pending",
+    "idle",
+    "warm transfer",
+    "resolved",
+)
 SPANS = (timedelta(0), SECOND, 29 * SECOND, 30 * SECOND, 2 * MINUTE, 5 * MINUTE, 16 * MINUTE, 3 * HOUR)
 spans = st.one_of(st.sampled_from(SPANS), st.timedeltas(timedelta(0), HOUR))
 agents = st.sampled_from(AGENTS)
@@ -194,9 +204,28 @@ class ConversationMachine(RuleBasedStateMachine):
 
     # --- the customer -----------------------------------------------------------------------------------------------
 
-    @initialize(case=cases)
-    def begin(self, case: Assessment) -> None:
+    @initialize(case=cases, start=st.sampled_from(STARTS), agent=agents)
+    def begin(self, case: Assessment, start: str, agent: str) -> None:
+        """Get some way along the usual road, so that what is rare is met at every place on it."""
         self.happens(CustomerWrote("msg_0", "thr_1", MessageKind.MESSAGE, self.now, case))
+        if start == "queued":
+            return
+        self.offer(agent, auto_accept=False)
+        if start == "offer on its way":
+            return
+        self.signal_arrives()
+        if start == "offered":
+            return
+        self.accept(self.ledger.tables.offers["off_1"])
+        if start in {"pending", "idle"}:
+            self.the_assignee_replies()
+        if start == "warm transfer":
+            self.agent_transfers(None, warm=True, by_supervisor=False, to="pool")
+        if start == "resolved":
+            self.agent_resolves(None, by_supervisor=False)
+        if start in {"idle", "resolved"}:
+            self.now += 15 * MINUTE
+            self.happens(DeadlineReached())
 
     @rule(kind=kinds, late=spans, thread=threads, case=cases)
     def customer_writes(self, kind: MessageKind, late: timedelta, thread: str, case: Assessment) -> None:
@@ -260,8 +289,10 @@ class ConversationMachine(RuleBasedStateMachine):
         self.happens(data.draw(st.sampled_from(self.told)))
         assert replace(self.state, step=before.step) == before
 
-    @rule(agent=agents, reassign=st.booleans())
-    def agent_goes_away(self, agent: str, reassign: bool) -> None:
+    @rule(who=whos, reassign=st.booleans())
+    def agent_goes_away(self, who: str | None, reassign: bool) -> None:
+        pending = self.ledger.tables.pending_offers()
+        agent = pending[0].agent_id if pending and who is None else self.person(who)
         self.outbox.extend(OfferLost(row.offer_id, "offline") for row in self.ledger.revoke_offers(agent))
         if reassign:
             self.outbox.append(AgentLeft(agent, "offline"))
@@ -356,20 +387,25 @@ class ConversationMachine(RuleBasedStateMachine):
         self.count += not repeat
         self.happens(Replied(f"rep_{self.count}", self.person(who), internal, by_supervisor))
 
-    @rule(
-        asked=st.sampled_from((Held, Resumed, WrapUpEnded, WrapUpExtended, Reopened)),
-        who=whos,
-        by_supervisor=seldom,
-    )
-    def agent_asks(
-        self,
-        asked: type[Held | Resumed | WrapUpEnded | WrapUpExtended | Reopened],
-        who: str | None,
-        by_supervisor: bool,
+    @precondition(lambda self: self.state.phase.is_in_work)
+    @rule(asked=st.sampled_from((Held, Resumed)), who=whos, by_supervisor=seldom)
+    def agent_holds_or_resumes(self, asked: type[Held | Resumed], who: str | None, by_supervisor: bool) -> None:
+        self.happens(asked(self.person(who), by_supervisor))
+
+    @precondition(lambda self: self.state.resolved_at is not None)
+    @rule(asked=st.sampled_from((WrapUpEnded, WrapUpExtended, Reopened)), who=whos, by_supervisor=seldom)
+    def agent_wraps_up_or_reopens(
+        self, asked: type[WrapUpEnded | WrapUpExtended | Reopened], who: str | None, by_supervisor: bool
     ) -> None:
         event = asked(self.person(who), by_supervisor)
         if self.happens(event) and isinstance(event, WrapUpEnded):
             assert self.state.phase is Phase.RESOLVED
+
+    @rule(asked=st.sampled_from((Held, Resumed, WrapUpEnded, WrapUpExtended, Reopened)), who=whos)
+    def agent_asks_anything(
+        self, asked: type[Held | Resumed | WrapUpEnded | WrapUpExtended | Reopened], who: str | None
+    ) -> None:
+        self.happens(asked(self.person(who), by_supervisor=False))
 
     @precondition(lambda self: self.state.phase.is_in_work)
     @rule(
@@ -510,7 +546,7 @@ def is_request(event: Event) -> bool:
 
 TestConversation = ConversationMachine.TestCase
 TestConversation.settings = settings(
-    max_examples=200,
+    max_examples=400,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
