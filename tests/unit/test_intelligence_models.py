@@ -2,6 +2,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from domain.intents import PROFILES
 from intelligence.calibration import fitted_sharpness
@@ -19,7 +22,7 @@ from intelligence.lexicon import SIGNALS, sentiment_signals
 from intelligence.probabilities import softmax
 from intelligence.sentiment_model import MOODS, LexiconAndWordsModel
 from intelligence.sentiment_training import SentimentFit, fit_sentiment_model
-from intelligence.text_features import LONGEST_READ, normalised, word_pairs
+from intelligence.text_features import LONGEST_READ, TermWeights, character_groups, normalised, word_pairs
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +219,21 @@ def test_word_pairs_reach_three_words_far() -> None:
         "refu * orde",
         "my orde",
     ]
+
+
+def test_term_weights_are_the_tf_idf_of_scikit_learn() -> None:
+    texts = [normalised(example.text) for example in shipped_intent_examples()[:300]]
+    reference = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2).fit(texts[:200])
+    ours = TermWeights.fit([character_groups(text) for text in texts[:200]], rarest=2)
+    assert ours.columns == reference.vocabulary_
+    expected = reference.transform(texts[200:]).toarray()
+    assert np.allclose(ours.rows([character_groups(text) for text in texts[200:]]).toarray(), expected, atol=1e-6)
+
+
+@given(st.lists(st.text(max_size=80), min_size=1, max_size=5))
+def test_whatever_a_customer_types_has_an_answer(
+    intents: IntentFit, sentiment: SentimentFit, languages: LanguageDetector, texts: list[str]
+) -> None:
+    assert all(0.0 <= prediction.confidence <= 1.0 for prediction in intents.model.predict(texts))
+    assert all(-1.0 <= mood.score <= 1.0 for mood in sentiment.model.predict(texts))
+    assert {languages.language_of(text) for text in texts} <= {"en", "de", "fr", "es", None}
