@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,6 +17,7 @@ import pytest
 from temporalio.client import Client
 
 from workers.embedded.errors import AlreadyRunning, ChildFailed, PortTaken
+from workers.embedded.ports import CANDIDATES, is_free
 from workers.embedded.stack import EmbeddedStack, StackInfo, run_stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("embedded_stack")]
@@ -51,6 +53,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", port), Health).serve_forever()
 COMMAND = """
 import asyncio, pathlib, sys
 from workers.embedded.errors import EmbeddedStackError
+from workers.embedded.ports import CANDIDATES, is_free
 from workers.embedded.stack import log_to_stderr, run_stack, stop_on_signals
 data, folder, script = sys.argv[1:]
 async def main():
@@ -79,7 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 async def stack(folder: Path) -> AsyncIterator[EmbeddedStack]:
-    async with new_stack(folder) as stack:
+    async with new_stack(folder, port=free_port()) as stack:
         yield stack
 
 
@@ -92,6 +95,11 @@ def new_stack(folder: Path, data: str = "data", port: int | None = None) -> Embe
     return EmbeddedStack(
         folder / data, search_attributes=attributes, role_argv=role_argv(folder), port=port, quick_stop=True
     )
+
+
+def free_port() -> int:
+    """Not the usual port of the API: other tests run at the same time."""
+    return next(port for port in random.sample(CANDIDATES, 100) if is_free(port))
 
 
 def stack_file(folder: Path, data: str = "data") -> dict[str, object]:
@@ -222,6 +230,8 @@ async def test_a_stop_before_it_is_ready_stops_what_has_started(folder: Path) ->
 async def test_the_command_survives_its_own_kill_and_stops_in_order(tmp_path: Path) -> None:
     (tmp_path / "role.py").write_text(ROLE)
     published = tmp_path / "data" / "stack.json"
+    published.parent.mkdir(mode=0o700)
+    (published.parent / "ports.json").write_text(json.dumps({"api": free_port()}))
     async with command(tmp_path, "data") as first:
         await becomes(published.exists)
         before = stack_file(tmp_path)

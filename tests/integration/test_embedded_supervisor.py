@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ import pytest
 
 from workers.embedded.directory import DataDirectory
 from workers.embedded.errors import AlreadyRunning, ChildFailed
-from workers.embedded.leftovers import ChildRegister
+from workers.embedded.processes import ChildRegister
 from workers.embedded.supervisor import Child, RestartPolicy, Supervisor
 
 pytestmark = pytest.mark.xdist_group("embedded_supervisor")
@@ -129,6 +130,19 @@ async def test_a_child_that_takes_too_long_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ChildFailed, match=r"slow was not ready within 0\.2 s"):
         async with supervising(tmp_path, slow):
             pass
+
+
+async def test_a_stranger_on_its_port_does_not_make_a_child_ready(tmp_path: Path) -> None:
+    async def answers() -> bool:
+        return True
+
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        bind = f"import socket; socket.create_server(('127.0.0.1', {port}))"
+        late = Child("late", python(bind), dict(os.environ), answers, port=port)
+        with pytest.raises(ChildFailed, match="Address already in use"):
+            async with supervising(tmp_path, late):
+                pass
 
 
 async def test_a_program_that_is_missing_is_reported(tmp_path: Path) -> None:

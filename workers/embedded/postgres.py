@@ -80,6 +80,7 @@ class PostgresServer:
             argv=[str(self._binaries / "postgres"), "-D", str(self._data), *options],
             env=_environment(),
             ready=self._answers,
+            port=self._port,
             # A fast shutdown: sessions are ended, all is written, no recovery at the next start.
             stop_signal=signal.SIGINT,
             stop_timeout=timedelta(seconds=20),

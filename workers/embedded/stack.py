@@ -194,11 +194,12 @@ class EmbeddedStack:
     def _role_child(self, role: str, argv: Sequence[str], env: Mapping[str, str], ports: PortBook) -> Child:
         """One of Baton's processes; the API is the door, so it opens when the others are ready."""
         if role == "api":
-            ready = _answers_ok(f"http://{HOST}:{env['BATON_API_PORT']}/readyz")
-            return Child(role, argv, env, ready, after=[other for other in self._roles if other != role])
-        health_port = ports.port(role)
-        ready = _answers_ok(f"http://{HOST}:{health_port}/healthz")
-        return Child(role, argv, {**env, "BATON_HEALTH_PORT": str(health_port)}, ready)
+            port = int(env["BATON_API_PORT"])
+            others = [other for other in self._roles if other != role]
+            return Child(role, argv, env, _answers_ok(f"http://{HOST}:{port}/readyz"), port=port, after=others)
+        port = ports.port(role)
+        health = {"BATON_HEALTH_PORT": str(port)}
+        return Child(role, argv, {**env, **health}, _answers_ok(f"http://{HOST}:{port}/healthz"), port=port)
 
     def _tell_new_pids(self, _: str) -> None:
         if self._info is None:

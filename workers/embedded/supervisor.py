@@ -18,7 +18,7 @@ from workers.embedded import tether
 from workers.embedded.account import Account
 from workers.embedded.directory import DataDirectory
 from workers.embedded.errors import ChildFailed
-from workers.embedded.leftovers import ChildRegister, kill_group
+from workers.embedded.processes import ChildRegister, kill_group, listens_on
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -35,6 +35,8 @@ class Child:
     argv: Sequence[str]
     env: Mapping[str, str]
     ready: Callable[[], Awaitable[bool]]
+    port: int | None = None
+    """Where it listens: it is ready only when that is itself, not another program that took the port and answers."""
     after: Sequence[str] = ()
     """The children that must be ready before this one starts. They may die later: it is not restarted for that."""
     ready_timeout: timedelta = timedelta(seconds=60)
@@ -240,7 +242,7 @@ class Supervisor:
         ending = asyncio.create_task(process.wait())
         try:
             async with asyncio.timeout(child.ready_timeout.total_seconds()):
-                became_ready = await _is_ready_before(ending, child.ready)
+                became_ready = await _is_ready_before(ending, child, process.pid)
         except TimeoutError:
             process.kill()
             await ending
@@ -317,9 +319,9 @@ async def _spawn(
     )
 
 
-async def _is_ready_before(ending: asyncio.Task[int], ready: Callable[[], Awaitable[bool]]) -> bool:
+async def _is_ready_before(ending: asyncio.Task[int], child: Child, pid: int) -> bool:
     while not ending.done():
-        if await ready():
+        if await child.ready() and (child.port is None or await asyncio.to_thread(listens_on, pid, child.port)):
             return True
         await asyncio.wait({ending}, timeout=PROBE_INTERVAL.total_seconds())
     return False

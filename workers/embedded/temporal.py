@@ -89,6 +89,7 @@ class TemporalServer:
             argv=argv,
             env=_environment(),
             ready=self._answers,
+            port=self._port,
             stop_signal=signal.SIGKILL if self._quick_stop else signal.SIGTERM,
             stop_timeout=timedelta(seconds=15),
         )

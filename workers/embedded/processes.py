@@ -1,4 +1,4 @@
-"""Children of a supervisor that died without stopping them.
+"""Processes as the system sees them: who listens where, and what a supervisor that died left running.
 
 On Linux the kernel ends the children with their supervisor (see `tether`). Elsewhere, and for a child that is slow to
 end, the next supervisor finds them in the list the last one kept, and ends them before it starts its own.
@@ -89,3 +89,16 @@ def kill_group(pid: int) -> None:
     """Kill what is left of the process group a child led."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def listens_on(pid: int, port: int) -> bool:
+    """Whether this process or one of its descendants listens on the port."""
+    try:
+        process = psutil.Process(pid)
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for member in (process, *process.children(recursive=True))
+            for connection in member.net_connections("tcp")
+        )
+    except psutil.NoSuchProcess:
+        return False
