@@ -29,8 +29,8 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 USER: Final = "baton"
 DATABASE: Final = "baton"
-# New data, and all data after a crash, is first brought to disk. A restart took 1 to 5 s on a busy disk file by file, and
-# 0.3 s with the whole file system at once.
+# New data, and all data after a crash, is first brought to disk. On a busy disk a restart took 1 to 5 s file by file,
+# and 0.3 s with the whole file system at once.
 SYNCS_AT_ONCE: Final = sys.platform == "linux"
 INITDB_SYNC: Final = ("--sync-method=syncfs",) if SYNCS_AT_ONCE else ()
 SETTINGS: Final[Mapping[str, str]] = {
