@@ -222,8 +222,9 @@ class Ledger:
         before = self.tables.clocks.get(key)
         if before is None:
             assert clock.breached_at is None, "a clock does not begin broken"
-            earlier = [at for at in self.tables.clocks if at[:2] == key[:2]]
+            earlier = [kept for at, kept in self.tables.clocks.items() if at[:2] == key[:2]]
             assert len(earlier) == clock.number - 1, "clocks of a metric are numbered one by one"
+            assert all(kept.is_ended for kept in earlier), "a clock starts again when the last has ended"
         else:
             assert not before.is_ended, "a clock that has ended does not change"
             assert clock.started_at == before.started_at, "a clock keeps its beginning"

@@ -210,7 +210,7 @@ class ConversationMachine(RuleBasedStateMachine):
         self.happens(CustomerWrote("msg_0", "thr_1", MessageKind.MESSAGE, self.now, case))
         if start == "queued":
             return
-        self.offer(agent, auto_accept=False)
+        self.offer(agent, auto_accept=start == "offer on its way")
         if start == "offer on its way":
             return
         self.signal_arrives()
@@ -242,7 +242,7 @@ class ConversationMachine(RuleBasedStateMachine):
         elif not before.phase.is_final:
             assert self.state.unanswered_since is not None
 
-    @precondition(is_open)
+    @precondition(lambda self: self.state.phase.is_waiting or self.state.phase.is_in_work)
     @rule(thread=threads)
     def customer_leaves(self, thread: str) -> None:
         self.happens(CustomerLeft(thread))
@@ -437,6 +437,17 @@ class ConversationMachine(RuleBasedStateMachine):
     def supervisor_reassigns(self, to_agent: str | None) -> None:
         self.happens(Reassigned("sue", to_agent, "needed elsewhere"))
 
+    @precondition(lambda self: self.state.offer is not None)
+    @rule()
+    def nobody_answers_the_offer(self) -> None:
+        offer = self.state.offer
+        assert offer is not None
+        self.now = max(self.now, offer.expires_at)
+        assert not self.happens(OfferAccepted(offer.offer_id, offer.ticket, offer.agent_id, offer.expires_at))
+        self.happens(DeadlineReached())
+        assert self.state.offer is None
+        assert self.ledger.tables.offers[offer.offer_id].state != PENDING
+
     # --- time -------------------------------------------------------------------------------------------------------
 
     @rule(span=spans)
@@ -518,6 +529,8 @@ class ConversationMachine(RuleBasedStateMachine):
         assert self.state.phase is Phase.CLOSED
         assert self.ledger.tables.live_assignments() == []
         assert all(agent.load == 0 for agent in self.ledger.tables.agents.values())
+        self.customer_writes(MessageKind.MESSAGE, timedelta(0), "thr_1", CASES[0])
+        assert not self.happens(Replied("note", "ann", internal=True, by_supervisor=True))
         assert sorted(self.ledger.tables.resolutions) == list(range(1, self.state.episode + 1))
         super().teardown()
 
@@ -527,11 +540,14 @@ class ConversationMachine(RuleBasedStateMachine):
             self.signal_arrives()
         elif state.offer is not None and self.now < state.offer.expires_at:
             assert row is not None
-            self.accept(row)
+            if self.count % 2:
+                self.nobody_answers_the_offer()
+            else:
+                self.accept(row)
         elif deadlines(state) and deadlines(state)[0].at <= self.now:
             self.happens(DeadlineReached())
         elif state.waiting is not None:
-            self.offer(AGENTS[self.count % len(AGENTS)], auto_accept=False)
+            self.offer(min(AGENTS, key=lambda agent: self.ledger.tables.agents[agent].load), auto_accept=False)
         elif state.phase.is_in_work:
             self.happens(Resolved("sue", "solved", None, by_supervisor=True))
         else:
@@ -546,7 +562,7 @@ def is_request(event: Event) -> bool:
 
 TestConversation = ConversationMachine.TestCase
 TestConversation.settings = settings(
-    max_examples=400,
+    max_examples=800,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
