@@ -462,7 +462,7 @@ class ConversationMachine(RuleBasedStateMachine):
         self.happens(DeadlineReached())
         assert (self.state != before) == bool(due)
 
-    @precondition(lambda self: self.state.phase is not Phase.RESOLVED and deadlines(self.state))
+    @precondition(lambda self: self.state.phase is not Phase.RESOLVED and bool(deadlines(self.state)))
     @rule(late=st.sampled_from((timedelta(0), SECOND, HOUR)))
     def the_next_deadline_comes(self, late: timedelta) -> None:
         self.now = max(self.now, deadlines(self.state)[0].at + late)

@@ -62,7 +62,7 @@ def test_what_wants_no_answer_neither_reopens_nor_routes_nor_restarts_a_clock(ki
 def test_an_auto_reply_routes_nothing_even_as_the_first_message() -> None:
     talk = Conversation()
     assert talk.happens(talk.wrote(MessageKind.AUTO_REPLY)) == ()
-    assert talk.state.phase is Phase.NEW
+    assert (talk.state.phase, talk.state.waiting) == (Phase.NEW, None)
     talk.happens(talk.wrote())
     assert talk.state.phase is Phase.QUEUED
 

@@ -66,6 +66,14 @@ def test_a_second_accept_is_told_no_longer_yours() -> None:
     assert talk.refuses(late) is RefusalCode.OFFER_GONE
 
 
+def test_an_accept_of_an_earlier_offer_does_not_take_the_present_one() -> None:
+    talk = Conversation().offered("ann")
+    earlier = talk.accept("ann")
+    talk.happens(talk.decline("ann"))
+    talk.happens(talk.offer_to("ann"))
+    assert talk.refuses(earlier) is RefusalCode.OFFER_GONE
+
+
 def test_an_accept_that_comes_after_the_time_but_before_the_timer_is_too_late() -> None:
     talk = Conversation().offered()
     accept = talk.accept("ann")
@@ -171,8 +179,9 @@ def test_an_offer_the_ledger_revoked_returns_without_blame() -> None:
 
 
 def test_the_loss_of_an_offer_already_answered_changes_nothing() -> None:
-    talk = Conversation().assigned()
-    assert talk.happens(OfferLost("off_1", "offline")) == ()
+    for talk in (Conversation().assigned(), Conversation().closed()):
+        assert talk.happens(OfferLost("off_1", "offline")) == ()
+        assert talk.happens(OfferLost("off_1", "accept refused", 1)) == ()
 
 
 def test_an_accept_that_the_ledger_refused_does_not_strand_a_conversation_unaware_of_its_offer() -> None:
