@@ -70,7 +70,8 @@ class WaitingCase:
     `excluded` agents stay excluded until `exclusions_clear_at`, and past it as long as someone else could take it.
     `only_agent` names the one agent who may take it (a transfer, a reassignment): pool and skills were then a
     person's choice and are not asked. `business_boost` is added to the urgency (an outage, a renewal soon).
-    `expected_handle` is the forecast work in it, the agent's own pace aside.
+    `expected_handle` is the forecast work in it, the agent's own pace aside. `expected_patience` is the mean time
+    after which such customers give up waiting.
     """
 
     conversation_id: str
@@ -97,6 +98,7 @@ class WaitingCase:
     customer_hours: CustomerHours | None = None
     expected_handle: timedelta | None = None
     hard: bool = False
+    expected_patience: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

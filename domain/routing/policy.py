@@ -80,7 +80,8 @@ class UrgencyWeights:
     doubling of the waited time over `wait_scale`. `breach` grows from 0 at `breach_horizon` before the deadline to
     its full value at the deadline; past it, `late` decides: FIRST keeps it in full, AFTER_PUNCTUAL takes `breach` and
     `wait` away and lets the part `late_fades` fall with the time past the deadline, halving every `late_half_life`,
-    so that among the late the last in is the first out. `sentiment` is added in full at sentiment -1.
+    so that among the late the last in is the first out. `sentiment` is added in full at sentiment -1. `give_up`
+    multiplies the rate, per minute, at which such customers give up waiting.
     `business` multiplies the case's own boost. `value_exponent` bends the customer's value.
     `handle_exponent` divides by the expected handle time over `handle_reference` to this power: above 0, short work
     goes first. Urgency is kept within `least` and `most`.
@@ -96,6 +97,7 @@ class UrgencyWeights:
     late_fades: float = 0.0
     late_half_life: timedelta = timedelta(minutes=1)
     sentiment: float = 0.5
+    give_up: float = 0.0
     business: float = 1.0
     value_exponent: float = 1.0
     handle_exponent: float = 0.0
@@ -124,7 +126,8 @@ class CostWeights:
 
     `load` is paid in full by the last unit of capacity and not at all by the first. `idle` is a reward for the time
     since the last assignment, full from `idle_full_after` on. `money` multiplies the agent's cost per case.
-    `away` is paid by an agent whose home is another pool. `hard_case` is paid per recent hard case when the next is
+    `away` is paid by an agent whose home is another pool. `slow` is paid
+    per `slow_reference` of the agent's own mean handle time. `hard_case` is paid per recent hard case when the next is
     hard too, `strain` per hour at full load, both up to
     `burn_out_cap`. All costs together never exceed `cap`.
     """
@@ -134,6 +137,8 @@ class CostWeights:
     idle_full_after: timedelta = timedelta(minutes=30)
     money: float = 0.02
     away: float = 0.02
+    slow: float = 0.0
+    slow_reference: timedelta = timedelta(minutes=3)
     hard_case: float = 0.03
     strain: float = 0.05
     burn_out_cap: float = 0.2

@@ -73,8 +73,9 @@ class QueueSnapshot:
 
     `queued`, `breach` and `affine_since` are microseconds since 1970, NEVER where there is none. `demand`, `kind`,
     `pool`, `channel` and `affine` index the tuples below them; `affine` is NO_AGENT where nobody is. `work` is the
-    expected handle time in seconds, 0 where none is known. `special` holds the cases whose eligibility depends on
-    more than their demand: those that name an agent, were declined, or may be called at certain hours only.
+    expected handle time in seconds, 0 where none is known; `give_up` is the rate of giving up per minute. `special`
+    holds the cases whose eligibility depends on more than their demand: those that name an agent, were declined, or
+    may be called at certain hours only.
     """
 
     cases: tuple[WaitingCase, ...]
@@ -92,6 +93,7 @@ class QueueSnapshot:
     business: Floats
     worth: Floats
     work: Floats
+    give_up: Floats
     hard: Bools
     special: tuple[int, ...]
     demands: tuple[Demand, ...]
@@ -107,7 +109,7 @@ def _whole_minutes(span: timedelta | None) -> timedelta | None:
 
 
 _WHOLE = ("queued", "breach", "priority", "units", "demand", "kind", "pool", "channel", "affine", "affine_since")
-_REAL = ("sentiment", "business", "worth", "work")
+_REAL = ("sentiment", "business", "worth", "work", "give_up")
 
 
 class WaitingQueue:
@@ -176,6 +178,8 @@ class WaitingQueue:
         real["business"][row] = case.business_boost
         real["worth"][row] = max(case.value_weight, 0.0)
         real["work"][row] = 0.0 if case.expected_handle is None else case.expected_handle.total_seconds()
+        patience = case.expected_patience
+        real["give_up"][row] = 0.0 if patience is None else 60.0 / max(patience.total_seconds(), 1.0)
         self._hard[row] = case.hard
 
     def remove(self, conversation_id: str) -> WaitingCase:
@@ -224,6 +228,7 @@ class WaitingQueue:
             business=real["business"],
             worth=real["worth"],
             work=real["work"],
+            give_up=real["give_up"],
             hard=self._hard[:size][order],
             special=tuple(at for at, row in enumerate(order.tolist()) if row in special) if special else (),
             demands=tuple(self.demands.values),

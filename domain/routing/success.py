@@ -21,7 +21,18 @@ Floats = NDArray[np.float64]
 TallyKey = tuple[str, ...]
 
 _LEVELS = ("intent", "product", "kind", "agent", "agent_intent", "agent_product")
+# The wider levels of each, and how much of the key they share.
+_ABOVE: Mapping[str, tuple[tuple[str, int], ...]] = {
+    "intent": (),
+    "product": (("intent", 1),),
+    "kind": (("intent", 1), ("product", 2)),
+    "agent": (),
+    "agent_intent": (("agent", 1),),
+    "agent_product": (("agent", 1), ("agent_intent", 2)),
+}
 _WEAKEST, _STRONGEST = 2.0, 2_000.0
+# A spread of fewer groups says nothing.
+_FEWEST_GROUPS = 5
 _EDGE = 1e-4
 
 
@@ -40,7 +51,10 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Cases, successes, and the successes the level above expected of them; all faded to the instant `at`."""
+    """Cases, successes, and the successes expected of them at the time, all faded to the instant `at`.
+
+    For the team's levels everybody's rate expects, for an agent's levels the team's rate of the kind.
+    """
 
     cases: float
     successes: float
@@ -107,23 +121,16 @@ class SuccessLearner:
         return SuccessState(f"success-{self._learned}", self._prior, self._overall, tallies)
 
     def learn(self, resolution: Resolution) -> None:
-        """Count one resolution: each level against what the level above it expected."""
+        """Count one resolution, beside what was expected of it."""
         estimate = self._walk(
             resolution.agent_id, resolution.intent, resolution.product, resolution.segment, resolution.channel
         )
-        expected = {
-            "intent": estimate.overall,
-            "product": estimate.intent,
-            "kind": estimate.product,
-            "agent": estimate.kind,
-            "agent_intent": estimate.agent,
-            "agent_product": estimate.agent_intent,
-        }
         for level, key in _keys(
             resolution.agent_id, resolution.intent, resolution.product, resolution.segment, resolution.channel
         ):
             tallies = self._tallies[level]
-            tallies[key] = self._counted(tallies.get(key), resolution, expected[level])
+            expected = estimate.kind if level.startswith("agent") else estimate.overall
+            tallies[key] = self._counted(tallies.get(key), resolution, expected)
         self._overall = self._counted(self._overall, resolution, self._prior.mean)
         self._learned += 1
 
@@ -133,7 +140,9 @@ class SuccessLearner:
 
     def model(self) -> "LearnedSuccess":
         """What is known now, as a value that later learning does not change."""
-        strengths = {level: self._strength(level) for level in _LEVELS}
+        strengths: dict[str, float] = {}
+        for level in _LEVELS:
+            strengths[level] = self._strength(level, strengths)
         return LearnedSuccess(
             f"success-{self._learned}",
             self._prior,
@@ -162,20 +171,29 @@ class SuccessLearner:
             max(tally.at, resolution.at),
         )
 
-    def _strength(self, level: str) -> float:
+    def _strength(self, level: str, wider: Mapping[str, float]) -> float:
         """How many cases the level above is worth: few when the groups of this level really differ."""
-        tallies = [tally for tally in self._tallies[level].values() if tally.cases > 1]
-        if len(tallies) < 5:  # noqa: PLR2004 - a spread of fewer groups says nothing
+        groups = [(key, tally) for key, tally in self._tallies[level].items() if tally.cases > 1]
+        if len(groups) < _FEWEST_GROUPS:
             return self._prior.level_strength
-        cases = np.array([tally.cases for tally in tallies])
-        surplus = np.array([tally.successes - tally.expected for tally in tallies])
-        mean = np.array([min(1 - _EDGE, max(_EDGE, tally.expected / tally.cases)) for tally in tallies])
+        cases = np.array([tally.cases for _, tally in groups])
+        mean = np.array([self._expected(level, key, tally, wider) for key, tally in groups])
+        surplus = np.array([tally.successes for _, tally in groups]) - mean * cases
         noise = mean * (1 - mean)
         # Moments: cases x spread of the rates = noise of counting + cases x true variance.
         variance = float((surplus**2 / cases - noise).sum() / cases.sum())
         if variance <= 0:
             return _STRONGEST
         return min(_STRONGEST, max(_WEAKEST, float(noise.mean()) / variance - 1.0))
+
+    def _expected(self, level: str, key: TallyKey, tally: Tally, wider: Mapping[str, float]) -> float:
+        """What the levels above expect of a group, after they moved by what they know."""
+        moved = 0.0
+        for above, length in _ABOVE[level]:
+            known = self._tallies[above].get(key[:length])
+            if known is not None:
+                moved += _shift(known, moved, wider[above])
+        return _moved(tally.expected / tally.cases, moved)
 
 
 class LearnedSuccess:
@@ -227,14 +245,10 @@ class LearnedSuccess:
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """The estimate after each level, from the widest to the narrowest."""
+    """The estimate of everybody, of the team for this kind, and of the agent."""
 
     overall: float
-    intent: float
-    product: float
     kind: float
-    agent: float
-    agent_intent: float
     value: float
     cases: float
     deviation: float
@@ -247,36 +261,41 @@ def _walk(
     strengths: Mapping[str, float],
     about: tuple[str, str | None, str | None, str, str],
 ) -> _Walk:
-    value = prior.mean
+    everybody = prior.mean
     if overall is not None:
-        value = (overall.successes + prior.strength * prior.mean) / (overall.cases + prior.strength)
-    steps = [value]
+        everybody = (overall.successes + prior.strength * prior.mean) / (overall.cases + prior.strength)
+    moved = {"team": 0.0, "agent": 0.0}
     cases, weight = 0.0, 0.0
     for level, key in _keys(*about):
         tally = tallies[level].get(key)
-        if tally is not None:
-            value = _moved(value, tally, strengths[level])
-            if level.startswith("agent"):
-                weight = max(weight, tally.cases)
-            if level == "agent_intent":
-                cases = tally.cases
-        steps.append(value)
+        if tally is None:
+            continue
+        whose = "agent" if level.startswith("agent") else "team"
+        moved[whose] += _shift(tally, moved[whose], strengths[level])
+        if whose == "agent":
+            weight = max(weight, tally.cases)
+        if level == "agent_intent":
+            cases = tally.cases
+    kind = _moved(everybody, moved["team"])
+    value = _moved(kind, moved["agent"])
     certain = weight + strengths["agent"]
-    total, intent, product, kind, agent, agent_intent, value = steps
-    deviation = math.sqrt(value * (1 - value) / (certain + 1))
-    return _Walk(total, intent, product, kind, agent, agent_intent, value, cases, deviation)
+    return _Walk(everybody, kind, value, cases, math.sqrt(value * (1 - value) / (certain + 1)))
 
 
-def _moved(value: float, tally: Tally, strength: float) -> float:
-    """The estimate after a level spoke: its surplus over what was expected of the same cases, shrunk, in log-odds."""
-    expected = min(1 - _EDGE, max(_EDGE, tally.expected / tally.cases))
+def _shift(tally: Tally, moved: float, strength: float) -> float:
+    """How far, in log-odds, a level moves the estimate beyond what the wider levels already moved it."""
+    expected = _moved(tally.expected / tally.cases, moved)
     shrunk = (tally.successes + strength * expected) / (tally.cases + strength)
-    shift = _log_odds(min(1 - _EDGE, max(_EDGE, shrunk))) - _log_odds(expected)
-    return 1.0 / (1.0 + math.exp(-(_log_odds(min(1 - _EDGE, max(_EDGE, value))) + shift)))
+    return _log_odds(shrunk) - _log_odds(expected)
+
+
+def _moved(probability: float, by: float) -> float:
+    return 1.0 / (1.0 + math.exp(-(_log_odds(probability) + by)))
 
 
 def _log_odds(probability: float) -> float:
-    return math.log(probability / (1.0 - probability))
+    bounded = min(1 - _EDGE, max(_EDGE, probability))
+    return math.log(bounded / (1.0 - bounded))
 
 
 def _keys(

@@ -46,7 +46,8 @@ def urgency(
     priority = knobs.priority * (5 - queue.priority) / 4
     sentiment = knobs.sentiment * np.maximum(-queue.sentiment, 0.0)
     business = knobs.business * queue.business
-    plain = knobs.base + priority + wait + breach + fades + sentiment + business
+    give_up = knobs.give_up * queue.give_up
+    plain = knobs.base + priority + wait + breach + fades + sentiment + business + give_up
     worth: Floats = queue.worth**knobs.value_exponent
     valued = plain * worth * _protection(queue, active)
     work = np.where(queue.work > 0, np.maximum(queue.work, 1.0) / _positive(knobs.handle_reference), 1.0)
@@ -63,6 +64,7 @@ def urgency(
             ("late", fades),
             ("sentiment", sentiment),
             ("business", business),
+            ("give_up", give_up),
             ("value", valued - plain),
             ("short_work", paced - valued),
             ("bounds", kept - paced),
@@ -149,6 +151,7 @@ class Utility:
         hours_full = np.fromiter((agent.time_at_full_load / timedelta(hours=1) for agent in agents), np.float64, size)
         self.idle = knobs.idle * (1.0 - idle)
         self.money = knobs.money * np.fromiter((max(0.0, agent.cost_per_case) for agent in agents), np.float64, size)
+        self.slow = knobs.slow * self.roster.own_handle / _positive(knobs.slow_reference)
         self.strain = np.minimum(knobs.burn_out_cap, knobs.strain * hours_full)
         self.hard_case = np.minimum(
             knobs.burn_out_cap - self.strain,
@@ -188,8 +191,9 @@ class Utility:
         kind = self.kind_of_case[cases]
         away = costs.away * (self.home_of_agent[agents] != self.home_of_case[cases])
         hard = self.hard_case[agents] * self.queue.hard[cases]
-        idle, money, strain = self.idle[agents], self.money[agents], self.strain[agents]
-        over = np.maximum(0.0, idle + money + strain + hard + away - costs.cap)
+        idle, money, slow = self.idle[agents], self.money[agents], self.slow[agents]
+        strain = self.strain[agents]
+        over = np.maximum(0.0, idle + money + slow + strain + hard + away - costs.cap)
         return (
             ("served", urgent * knobs.served),
             ("success", urgent * knobs.success * self.success[kind, agents]),
@@ -197,6 +201,7 @@ class Utility:
             ("continuity", urgent * self.continuity[cases] * (self.affine_agent[cases] == agents)),
             ("recently_assigned", -scale * idle),
             ("cost", -scale * money),
+            ("slow", -scale * slow),
             ("strain", -scale * strain),
             ("hard_cases", -scale * hard),
             ("away_from_home", -scale * away),
@@ -217,7 +222,7 @@ class Utility:
         chosen = cases[affine]
         whole[affine, column[affine]] += self.urgency.total[chosen] * self.continuity[chosen]
         # Costs depend on the case only by its home pool and by being hard: one row for each such pair.
-        plain = (self.idle + self.money + self.strain)[agents]
+        plain = (self.idle + self.money + self.slow + self.strain)[agents]
         sort = self.home_of_case[cases] * 2 + self.queue.hard[cases]
         for one in np.unique(sort):
             of_sort = np.flatnonzero(sort == one)

@@ -127,11 +127,13 @@ class _BySuccess(_Baseline):
     def __init__(self, success: SuccessModel) -> None:
         super().__init__()
         self._success = success
+        self._known: dict[tuple[str, str | None, str | None, str, str], float] = {}
 
     def _likely(self, case: TraceCase, staffer: Staffer) -> float:
-        return self._success.probability(
-            staffer.agent.agent_id, case.intent, case.product, case.segment, case.channel
-        ).value
+        about = (staffer.agent.agent_id, case.intent, case.product, case.segment, case.channel)
+        if about not in self._known:
+            self._known[about] = self._success.probability(*about).value
+        return self._known[about]
 
 
 class SkillsWithTimeout(_BySuccess):
@@ -187,7 +189,12 @@ class GreedyBestPair(_BySuccess):
     def choose(self, staff: Sequence[Staffer], now: datetime) -> tuple[Sequence[Choice], datetime | None]:
         room = {staffer.agent.agent_id: staffer.room for staffer in staff}
         pairs = sorted(
-            ((self._likely(case, one), case, one) for case in self._waiting.values() for one in staff),
+            (
+                (self._likely(case, one), case, one)
+                for case in self._waiting.values()
+                for one in staff
+                if fits(case, one, room)
+            ),
             key=lambda pair: (-pair[0], pair[1].arrives_at, _stamp(pair[2], now), pair[1].case_id),
         )
         taken: set[str] = set()

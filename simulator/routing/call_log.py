@@ -1,6 +1,6 @@
 """A call centre's log, line by line: what happened, and traces of its days to be simulated."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,8 @@ CHANNEL = "voice"
 UNITS = 100
 _COLUMNS = 17
 _NOBODY = "NO_SERVER"
+_PACE_PRIOR = 50
+_CURVE_CALLS = 500
 _DAY = timedelta(days=1)
 
 
@@ -89,16 +91,51 @@ def resolutions(calls: Sequence[LoggedCall]) -> Iterator[Resolution]:
     return reversed(found)
 
 
-def patience_by_kind(calls: Sequence[LoggedCall], *, least_calls: int = 500) -> dict[str, Patience]:
-    """A curve for each kind with enough calls, and one for all under the empty name."""
-    by_kind: dict[str, list[LoggedCall]] = {"": list(calls)}
+def patience_by_kind(calls: Sequence[LoggedCall]) -> dict[str | None, Patience]:
+    """A curve for each kind with enough calls, and one for all under None."""
+    kinds: dict[str | None, list[LoggedCall]] = {None: list(calls)}
     for call in calls:
-        by_kind.setdefault(call.kind, []).append(call)
+        kinds.setdefault(call.kind, []).append(call)
     return {
         kind: kaplan_meier([call.wait.total_seconds() for call in some], [call.service is None for call in some])
-        for kind, some in by_kind.items()
-        if kind == "" or len(some) >= least_calls
+        for kind, some in kinds.items()
+        if kind is None or len(some) >= _CURVE_CALLS
     }
+
+
+@dataclass(frozen=True, slots=True)
+class CallExperience:
+    """What past calls teach a router: work by kind, agents' paces, and how soon callers give up.
+
+    `pace` is an agent's time over the mean of the same kinds, shrunk toward 1 as if by `_PACE_PRIOR` calls.
+    `patience` is the waited time per caller who gave up, by kind.
+    """
+
+    work: Mapping[str, timedelta]
+    pace: Mapping[str, float]
+    patience: Mapping[str, timedelta]
+
+    @classmethod
+    def of(cls, calls: Sequence[LoggedCall]) -> "CallExperience":
+        spent: dict[str, list[float]] = {}
+        waited: dict[str, list[float]] = {}
+        gave_up: dict[str, int] = {}
+        for call in calls:
+            waited.setdefault(call.kind, []).append(call.wait.total_seconds())
+            if call.service is None:
+                gave_up[call.kind] = gave_up.get(call.kind, 0) + 1
+            else:
+                spent.setdefault(call.kind, []).append(call.service.total_seconds())
+        mean = {kind: float(np.mean(some)) for kind, some in sorted(spent.items())}
+        ratios: dict[str, list[float]] = {}
+        for call in calls:
+            if call.served_by is not None and call.service is not None:
+                ratios.setdefault(call.served_by, []).append(call.service.total_seconds() / max(mean[call.kind], 1.0))
+        return cls(
+            {kind: timedelta(seconds=round(seconds)) for kind, seconds in mean.items()},
+            {name: (sum(some) + _PACE_PRIOR) / (len(some) + _PACE_PRIOR) for name, some in sorted(ratios.items())},
+            {kind: timedelta(seconds=sum(some) / (gave_up.get(kind, 0) + 1)) for kind, some in waited.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,71 +143,65 @@ class CallTraces:
     """How logged days become traces.
 
     Who was answered would have waited longer: their patience is drawn from the curve beyond the wait they had, the
-    service time of who gave up from the calls of their kind. An agent is there from one call to the next when no
-    more than `longest_gap` lies between; `after_work` follows every call.
+    service time of who gave up from the calls of their kind. A call's own work is its service time over the pace of
+    whoever took it, so that another agent would take longer or shorter. An agent is there from one call to the next
+    when no more than `longest_gap` lies between; `after_work` follows every call. What a router may know beforehand
+    is `known`, from past calls; how it really is, `real`, from these.
     """
 
     calls: Sequence[LoggedCall]
-    longest_gap: timedelta
-    after_work: timedelta
-    expected: dict[str, timedelta]
-    curves: dict[str, Patience]
+    known: CallExperience
+    real: CallExperience
+    curves: Mapping[str | None, Patience]
+    longest_gap: timedelta = timedelta(minutes=5)
+    after_work: timedelta = timedelta(seconds=25)
 
     @classmethod
-    def of(
-        cls,
-        calls: Sequence[LoggedCall],
-        history: Sequence[LoggedCall],
-        *,
-        longest_gap: timedelta = timedelta(minutes=30),
-        after_work: timedelta = timedelta(),
-    ) -> "CallTraces":
-        """Traces of `calls`; what a router may know beforehand, the expected work, comes from `history`."""
-        spent: dict[str, list[float]] = {}
-        for call in history:
-            if call.service is not None:
-                spent.setdefault(call.kind, []).append(call.service.total_seconds())
-        expected = {kind: timedelta(seconds=round(float(np.mean(some)))) for kind, some in sorted(spent.items())}
-        return cls(calls, longest_gap, after_work, expected, patience_by_kind(calls))
+    def of(cls, calls: Sequence[LoggedCall], history: Sequence[LoggedCall]) -> "CallTraces":
+        return cls(calls, CallExperience.of(history), CallExperience.of(calls), patience_by_kind(calls))
 
     def days(self, seed: int) -> Iterator[Trace]:
         """One trace per logged day; equal seeds draw equal days."""
         by_day: dict[datetime, list[LoggedCall]] = {}
+        works: dict[str, list[timedelta]] = {}
         for call in self.calls:
             by_day.setdefault(_midnight(call.arrives_at), []).append(call)
-        services: dict[str, list[timedelta]] = {}
-        for call in self.calls:
             if call.service is not None:
-                services.setdefault(call.kind, []).append(call.service)
+                works.setdefault(call.kind, []).append(self._own_work(call.service, call.served_by))
         for number, (day, calls) in enumerate(sorted(by_day.items())):
             rng = np.random.default_rng((seed, number))
-            cases = tuple(self._case(call, services, rng) for call in calls)
+            cases = tuple(self._case(call, works, rng) for call in calls)
             yield Trace(f"{day:%Y-%m-%d}", cases, tuple(self._agents(calls)))
 
-    def _case(self, call: LoggedCall, services: dict[str, list[timedelta]], rng: np.random.Generator) -> TraceCase:
+    def _own_work(self, service: timedelta, served_by: str | None) -> timedelta:
+        pace = 1.0 if served_by is None else self.real.pace[served_by]
+        return (service + self.after_work) / pace
+
+    def _case(self, call: LoggedCall, works: Mapping[str, list[timedelta]], rng: np.random.Generator) -> TraceCase:
         chance, pick = float(rng.random()), float(rng.random())
         patience: timedelta | None = call.wait
-        work = call.service
-        if work is None:
-            some = services[call.kind] if call.kind in services else next(iter(services.values()))
+        if call.service is None:
+            some = works[call.kind] if call.kind in works else next(iter(works.values()))
             work = some[int(pick * len(some))]
         else:
-            curve = self.curves.get(call.kind, self.curves[""])
+            work = self._own_work(call.service, call.served_by)
+            curve = self.curves.get(call.kind, self.curves[None])
             drawn = curve.drawn(call.wait.total_seconds(), chance)
             patience = None if drawn is None else timedelta(seconds=drawn)
         return TraceCase(
             case_id=call.call_id,
             arrives_at=call.arrives_at,
-            work=work + self.after_work,
-            expected_work=self.expected.get(call.kind, timedelta(minutes=3)) + self.after_work,
+            work=work,
+            expected_work=self.known.work.get(call.kind, timedelta(minutes=3)) + self.after_work,
             target=TARGET,
             channel=CHANNEL,
             units=UNITS,
             patience=patience,
             intent=call.kind,
             segment=str(call.priority),
-            # The log's priority 2 is its most valued customer, 0 and 1 are not told apart by value.
+            # The log's priority 2 is its most valued customer; 0 and 1 are not told apart by value.
             priority=1 if call.priority == 2 else 3,  # noqa: PLR2004 - the log's own code
+            expected_patience=self.known.patience.get(call.kind),
         )
 
     def _agents(self, calls: Iterable[LoggedCall]) -> Iterator[TraceAgent]:
@@ -180,7 +211,14 @@ class CallTraces:
                 start = call.arrives_at + call.wait
                 spans.setdefault(call.served_by, []).append((start, start + call.service + self.after_work))
         for name, some in sorted(spans.items()):
-            yield TraceAgent(name, tuple(self._presences(sorted(some))), UNITS, frozenset({CHANNEL}))
+            yield TraceAgent(
+                name,
+                tuple(self._presences(sorted(some))),
+                UNITS,
+                frozenset({CHANNEL}),
+                pace=self.real.pace[name],
+                expected_pace=self.known.pace.get(name, 1.0),
+            )
 
     def _presences(self, spans: Sequence[tuple[datetime, datetime]]) -> Iterator[Presence]:
         since, until = spans[0]

@@ -29,7 +29,6 @@ class Staffer:
     present: bool = False
     load: int = 0
     last_assigned_at: datetime | None = None
-    leaves_at: datetime | None = None
     cases: int = 0
     worked: timedelta = timedelta()
 
@@ -152,7 +151,6 @@ class _Simulation:
             staffer.load -= case.units
         elif event.what is _What.CAME and staffer is not None:
             staffer.present = True
-            staffer.leaves_at = min(one.until for one in staffer.agent.presences if one.until > event.at)
         elif event.what is _What.WENT and staffer is not None:
             staffer.present = False
 
@@ -178,10 +176,11 @@ class _Simulation:
         staffer.load += case.units
         staffer.last_assigned_at = now
         staffer.cases += 1
-        staffer.worked += case.work
+        work = case.work * staffer.agent.pace
+        staffer.worked += work
         self._router.left(case)
         self._outcomes.append(Outcome(case, now - case.arrives_at, staffer.agent.agent_id))
-        self._push(now + case.work, _What.ENDED, case=case, staffer=staffer)
+        self._push(now + work, _What.ENDED, case=case, staffer=staffer)
 
 
 def simulate(trace: Trace, router: Router) -> Run:

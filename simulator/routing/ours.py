@@ -1,7 +1,7 @@
 """Baton's own engine as a router of the simulator."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.routing.matching import match
 from domain.routing.model import AgentCapacity, SuccessModel, WaitingCase
@@ -9,6 +9,9 @@ from domain.routing.policy import RoutingPolicy
 from domain.routing.queue import WaitingQueue
 from simulator.routing.engine import Choice, Staffer
 from simulator.routing.trace import TraceCase
+
+# An agent's own mean handle time is told as their pace times this.
+_TYPICAL = timedelta(minutes=3)
 
 
 class WholeQueue:
@@ -37,6 +40,7 @@ class WholeQueue:
                 product=case.product,
                 next_breach_at=case.arrives_at + case.target,
                 expected_handle=case.expected_work,
+                expected_patience=case.expected_patience,
             )
         )
 
@@ -53,6 +57,7 @@ class WholeQueue:
                 load=staffer.load,
                 skills=staffer.agent.skills,
                 last_assigned_at=staffer.last_assigned_at,
+                expected_handle=_TYPICAL * staffer.agent.expected_pace,
             )
             for staffer in staff
         ]

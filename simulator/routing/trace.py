@@ -12,8 +12,8 @@ class TraceCase:
     """One case of a trace.
 
     `patience` is how long the customer waits before giving up, None for one who never does. `work` is how long an
-    agent is taken. `target` is the wait within which an answer counts as on time. `expected_work` is what a router
-    may know beforehand.
+    agent of pace 1 is taken. `target` is the wait within which an answer counts as on time. `expected_work` and
+    `expected_patience` are what a router may know beforehand.
     """
 
     case_id: str
@@ -31,6 +31,7 @@ class TraceCase:
     priority: int = 3
     value: float = 1.0
     needs: tuple[SkillNeed, ...] = ()
+    expected_patience: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,16 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class TraceAgent:
+    """An agent: `pace` stretches the work of every case, `expected_pace` is what a router may know of it."""
+
     agent_id: str
     presences: tuple[Presence, ...]
     capacity: int
     channels: frozenset[str]
     pools: tuple[str, ...] = ("all",)
     skills: Mapping[str, int] = field(default_factory=dict)
+    pace: float = 1.0
+    expected_pace: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

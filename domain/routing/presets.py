@@ -1,0 +1,51 @@
+"""Policies to start from, tuned on real logs: one for live calls, one for tickets."""
+
+from datetime import timedelta
+
+from domain.routing.policy import (
+    CostWeights,
+    FitWeights,
+    LateOrder,
+    RoutingPolicy,
+    UrgencyWeights,
+    WaitingWorth,
+)
+
+
+def live_calls(*, target: timedelta = timedelta(seconds=20), version: str = "live-calls-1") -> RoutingPolicy:
+    """For queues where people hang up: who can still be answered within `target` first, short work before long.
+
+    The late follow, the last in first, with more weight for those who give up soon. Among free agents the quick ones
+    go first: on calls agents differ much in pace and little in success.
+    """
+    return RoutingPolicy(
+        version=version,
+        urgency=UrgencyWeights(
+            base=0.1,
+            priority=0.0,
+            wait=0.0,
+            breach=20.0,
+            breach_horizon=target * 1.25,
+            late=LateOrder.AFTER_PUNCTUAL,
+            late_fades=1.0,
+            late_half_life=target * 3,
+            give_up=5.0,
+            handle_exponent=1.0,
+            least=0.001,
+            most=1_000.0,
+        ),
+        fit=FitWeights(success=0.1),
+        costs=CostWeights(slow=0.5, cap=0.9),
+        waiting=WaitingWorth(affinity_wait=timedelta()),
+    )
+
+
+def tickets(*, version: str = "tickets-1") -> RoutingPolicy:
+    """For queues where nobody hangs up: P(success) decides who takes what, the time to breach what comes first."""
+    return RoutingPolicy(
+        version=version,
+        urgency=UrgencyWeights(breach=5.0, breach_horizon=timedelta(hours=4), wait_scale=timedelta(hours=1)),
+        # Fairness costs little here: the reward for idle time is of the size of a real difference in success.
+        fit=FitWeights(served=5.0, success=2.0),
+        costs=CostWeights(idle=3.0, idle_full_after=timedelta(hours=3), cap=3.5),
+    )
