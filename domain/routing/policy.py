@@ -190,8 +190,8 @@ class RoutingPolicy:
     candidates_kept: int = 5
     examples_kept: int = 5
     exact_pairs: int = 400_000
-    slot_candidates: int = 6
-    case_candidates: int = 10
+    slot_candidates: int = 4
+    case_candidates: int = 6
 
     def __post_init__(self) -> None:
         """Refuse what no admin can mean.

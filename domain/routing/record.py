@@ -25,6 +25,7 @@ from domain.routing.utility import Utility
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+_NamedValues = tuple[tuple[str, float], ...]
 
 
 def decided_cases(
@@ -52,7 +53,7 @@ class _DecisionRecord:
             return ()
         rival_case, rival_agent = self._rivals(matched, agent)
         candidates = self._candidates(rival_case, rival_agent)
-        own = self._utility.parts_of_pairs(matched, agent[matched])
+        own = _table(self._utility.parts_of_pairs(matched, agent[matched]))
         taken = self._roster.load.copy()
         return tuple(
             self._decision(at, int(case), int(agent[case]), own, candidates.get(int(case), []), taken, preferred)
@@ -87,12 +88,12 @@ class _DecisionRecord:
         return self._utility.load_cost(self._roster.load.astype(np.float64), self._roster.capacity.astype(np.float64))
 
     def _candidates(self, cases: Ints, agents: Ints) -> dict[int, list[Candidate]]:
-        parts = self._utility.parts_of_pairs(cases, agents)
+        parts = _table(self._utility.parts_of_pairs(cases, agents))
         load = -self._utility.cost_scale[cases] * self._load_cost()[agents]
         rivals: dict[int, list[Candidate]] = {}
-        for at, (case, agent) in enumerate(zip(cases, agents, strict=True)):
-            explained = _explained(parts, at, float(load[at]))
-            rivals.setdefault(int(case), []).append(Candidate(self._roster.ids[agent], _total(explained), explained))
+        for row, cost, case, agent in zip(parts, load.tolist(), cases.tolist(), agents.tolist(), strict=True):
+            explained = _explained(row, cost)
+            rivals.setdefault(case, []).append(Candidate(self._roster.ids[agent], _total(explained), explained))
         for some in rivals.values():
             some.sort(key=lambda one: (-one.score, self._roster.index[one.agent_id]))
         return rivals
@@ -102,7 +103,7 @@ class _DecisionRecord:
         at: int,
         case_at: int,
         agent_at: int,
-        own: tuple[tuple[str, Floats], ...],
+        own: Sequence[_NamedValues],
         rivals: list[Candidate],
         taken: Ints,
         preferred: Bools,
@@ -112,7 +113,7 @@ class _DecisionRecord:
         share = taken[agent_at] / max(agent.capacity, 1)
         load = -float(self._utility.cost_scale[case_at]) * self._policy.costs.load * share
         taken[agent_at] += case.units
-        parts = _explained(own, at, load)
+        parts = _explained(own[at], load)
         score = _total(parts)
         mine = Candidate(agent.agent_id, score, parts)
         everyone = sorted([mine, *rivals], key=lambda one: (-one.score, self._roster.index[one.agent_id]))
@@ -207,8 +208,14 @@ def _reason(counts: tuple[ExclusionCount, ...], agents: int, awaited: str | None
     return UnmatchedReason.NO_ELIGIBLE_AGENT
 
 
-def _explained(parts: tuple[tuple[str, Floats], ...], at: int, load: float) -> tuple[ScorePart, ...]:
-    told = [ScorePart(name, float(part[at])) for name, part in parts if part[at] != 0.0]
+def _table(parts: tuple[tuple[str, Floats], ...]) -> list[_NamedValues]:
+    """The parts pair by pair: plain floats, as thousands of pairs are told one by one."""
+    names = tuple(name for name, _ in parts)
+    return [tuple(zip(names, row, strict=True)) for row in np.stack([part for _, part in parts], axis=1).tolist()]
+
+
+def _explained(parts: _NamedValues, load: float) -> tuple[ScorePart, ...]:
+    told = [ScorePart(name, value) for name, value in parts if value != 0.0]
     if load != 0.0:
         told.append(ScorePart("load", load))
     return tuple(told)

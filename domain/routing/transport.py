@@ -10,9 +10,9 @@ Ints = NDArray[np.int64]
 
 Singles = NDArray[np.float32]
 
-_ROUNDS = 80
+_ROUNDS = 200
 # A share of the median best gain: the smoother the plan, the quicker and the less exact its prices.
-_TEMPERATURE = 0.01
+_TEMPERATURE = 0.004
 _LARGEST_EXPONENT = 80.0
 _SEED = 20_259
 
