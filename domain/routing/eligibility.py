@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,7 @@ def code_of(reason: Exclusion) -> int:
     return _CODE[reason]
 
 
+@lru_cache(maxsize=16_384)
 def needs_at(needs: tuple[SkillNeed, ...], lower_levels: int, drop_skills: int) -> tuple[SkillNeed, ...]:
     """The needs after relaxation: the last ones dropped, the others lowered, never below level 1."""
     kept = needs[: max(0, len(needs) - drop_skills)]

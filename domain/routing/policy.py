@@ -172,7 +172,8 @@ class RoutingPolicy:
     A case whose expected handle time, times `shift_end_factor`, would pass the end of the shift is not given.
     `candidates_kept` and `examples_kept` bound the record of a decision.
     `exact_pairs` is the number of eligible (case, free slot) pairs up to which the whole queue is solved as it
-    stands; above it each agent keeps `slot_candidates` cases and each case `case_candidates` agents, after pricing.
+    stands; above it at least `slot_candidates` cases an agent and `case_candidates` agents a case are
+    drawn after pricing, more in shorter queues.
     """
 
     version: str = "default-1"
@@ -187,7 +188,7 @@ class RoutingPolicy:
     exploration: float = 0.0
     exploration_scale: float = 1.0
     shift_end_factor: float = 1.0
-    candidates_kept: int = 5
+    candidates_kept: int = 4
     examples_kept: int = 5
     exact_pairs: int = 400_000
     slot_candidates: int = 4

@@ -41,11 +41,22 @@ def live_calls(*, target: timedelta = timedelta(seconds=20), version: str = "liv
 
 
 def tickets(*, version: str = "tickets-1") -> RoutingPolicy:
-    """For queues where nobody hangs up: P(success) decides who takes what, the time to breach what comes first."""
+    """For queues where nobody hangs up: P(success) decides who takes what, the time to breach what comes first.
+
+    Late tickets follow those that can still be on time, the latest to come first, and none is forgotten: give the
+    policy a `longest_wait` where that matters. The reward for idle time is of the size of a real difference in
+    success, which keeps the load nearly as even as taking turns does.
+    """
     return RoutingPolicy(
         version=version,
-        urgency=UrgencyWeights(breach=5.0, breach_horizon=timedelta(hours=4), wait_scale=timedelta(hours=1)),
-        # Fairness costs little here: the reward for idle time is of the size of a real difference in success.
+        urgency=UrgencyWeights(
+            breach=5.0,
+            breach_horizon=timedelta(hours=8),
+            wait_scale=timedelta(hours=1),
+            late=LateOrder.AFTER_PUNCTUAL,
+            late_fades=1.0,
+            late_half_life=timedelta(hours=24),
+        ),
         fit=FitWeights(served=5.0, success=2.0),
-        costs=CostWeights(idle=3.0, idle_full_after=timedelta(hours=3), cap=3.5),
+        costs=CostWeights(idle=4.0, idle_full_after=timedelta(hours=3), cap=4.4),
     )

@@ -213,7 +213,7 @@ class WaitingQueue:
         real = {name: column[:size][order] for name, column in self._real.items()}
         special = {self._row[conversation_id] for conversation_id in self._special}
         return QueueSnapshot(
-            cases=tuple(self.cases[row] for row in order.tolist()),
+            cases=tuple(map(self.cases.__getitem__, order.tolist())),
             queued=whole["queued"],
             breach=whole["breach"],
             priority=whole["priority"],

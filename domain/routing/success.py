@@ -212,7 +212,7 @@ class LearnedSuccess:
         self._overall = overall
         self._tallies = tallies
         self.strengths = strengths
-        self._known: dict[tuple[str | None, str | None, str, str], dict[str, tuple[float, float]]] = {}
+        self._known: dict[tuple[str | None, str | None, str, str], dict[str, _Walk]] = {}
 
     @property
     def version(self) -> str:
@@ -232,15 +232,21 @@ class LearnedSuccess:
         row = self._known.setdefault((intent, product, segment, channel), {})
         for agent_id in agent_ids:
             if agent_id not in row:
-                walk = self._walk(agent_id, intent, product, segment, channel)
-                row[agent_id] = (walk.value, walk.deviation)
-        both = np.array([row[agent_id] for agent_id in agent_ids], np.float64).reshape(-1, 2)
-        return both[:, 0], both[:, 1]
+                self._walk(agent_id, intent, product, segment, channel)
+        walks = [row[agent_id] for agent_id in agent_ids]
+        size = len(walks)
+        return (
+            np.fromiter((walk.value for walk in walks), np.float64, size),
+            np.fromiter((walk.deviation for walk in walks), np.float64, size),
+        )
 
     def _walk(self, agent_id: str, intent: str | None, product: str | None, segment: str, channel: str) -> "_Walk":
-        return _walk(
-            self._prior, self._overall, self._tallies, self.strengths, (agent_id, intent, product, segment, channel)
-        )
+        row = self._known.setdefault((intent, product, segment, channel), {})
+        walk = row.get(agent_id)
+        if walk is None:
+            about = (agent_id, intent, product, segment, channel)
+            walk = row[agent_id] = _walk(self._prior, self._overall, self._tallies, self.strengths, about)
+        return walk
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ Ints = NDArray[np.int64]
 
 Singles = NDArray[np.float32]
 
-_ROUNDS = 200
+_ROUNDS = 150
 # A share of the median best gain: the smoother the plan, the quicker and the less exact its prices.
-_TEMPERATURE = 0.004
+_TEMPERATURE = 0.006
 _LARGEST_EXPONENT = 80.0
 _SEED = 20_259
+_PAIRS = 40_000
 
 
 def slots_by_prices(
@@ -24,8 +25,8 @@ def slots_by_prices(
 
     `gain` (cases, servers) has -inf where a pair is not allowed; `server` and `cost` are given per slot, a server's
     slots beside each other and growing in cost; a slot costs `scale[case] * cost[slot]`. Sinkhorn iterations price
-    the servers; each case keeps `per_case` servers drawn from the priced plan and each server `per_server` cases;
-    the sparse assignment over these pairs is exact. The bound is the dual value at the prices: the true optimum lies
+    the servers; at least `per_case` servers a case and `per_server` cases a server are drawn from the priced plan; the
+    sparse assignment over these pairs is exact. The bound is the dual value at the prices: the true optimum lies
     between the answer and it.
     """
     servers = gain.shape[1]
@@ -37,8 +38,11 @@ def slots_by_prices(
     net = value - price[None, :]
     bound = float(price @ count + np.maximum(net.max(axis=1), 0.0).sum())
     rng = np.random.default_rng(_SEED)
-    case, drawn_server = _draws(plan, per_case, rng)
-    other_server, drawn_case = _draws(np.ascontiguousarray(plan.T), per_server, rng)
+    # Short queues can afford many pairs, and need them: there a single bad pair shows.
+    wide = min(max(per_case, _PAIRS // len(gain)), 2 * servers)
+    deep = min(max(per_server, _PAIRS // servers // 2), 2 * len(gain))
+    case, drawn_server = _draws(plan, wide, rng)
+    other_server, drawn_case = _draws(np.ascontiguousarray(plan.T), deep, rng)
     servers_of_best = net.argmax(axis=1)
     pairs = np.unique(
         np.concatenate(
