@@ -7,7 +7,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-_SPARE = 1.5
+_SPARE = 1.3
 _STARVED = 0.8
 
 
