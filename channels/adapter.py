@@ -65,6 +65,15 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherAddress:
+    """Another address the sender goes by; unverified it is a hint, which a person must confirm."""
+
+    channel: Channel
+    address: str
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
 class InboundMessage:
     """One message from a customer, whatever platform carried it."""
 
@@ -88,6 +97,7 @@ class InboundMessage:
     attachments: tuple[Attachment, ...] = ()
     failed_message_id: str | None = None
     """For a bounce: the provider id of our message that did not arrive."""
+    other_addresses: tuple[OtherAddress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,8 @@ class OutboundMessage:
     """Provider ids of the thread so far, the oldest first."""
     sent_at: datetime
     attachments: tuple[Attachment, ...] = ()
+    automatic: bool = False
+    """Sent without a person's doing, a survey for instance: marked so, that no robot answers it."""
 
 
 @dataclass(frozen=True, slots=True)
