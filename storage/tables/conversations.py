@@ -126,7 +126,7 @@ class Message(SQLModel, table=True):
 
 
 class Attachment(SQLModel, table=True):
-    """A file beside a message; the message's `attachments` names it. No content: it was too large, or left where it was."""
+    """A file beside a message, whose row names it too. No content: it was too large, or left where it was."""
 
     __tablename__ = "attachments"
     __table_args__ = (Index("attachments_by_message", "message_id", "position"),)
