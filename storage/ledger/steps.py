@@ -1,0 +1,482 @@
+"""Writing a conversation's step: all of its commands in one transaction, or none, and once however often it is asked.
+
+Rows are locked in the ledger's order: conversation, queue ticket, agents, offers, assignments, the rest.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from psycopg.types.json import Jsonb
+
+from domain.conversation.commands import (
+    Command,
+    Dequeue,
+    EndAssignment,
+    EndOffer,
+    Enqueue,
+    Happened,
+    KeepClock,
+    OfferEnd,
+    PassOn,
+    RecordResolution,
+    SendReply,
+    StartAssignment,
+)
+from domain.conversation.projection import Projection
+from domain.conversation.refusals import Refusal, RefusalCode
+from domain.conversation.state import Tallies
+from domain.conversation.terms import Assessment, Rules
+from storage.database import LedgerConnection
+from storage.ledger.passing_on import pass_on
+
+_STANDING: Final = "select step from conversations where id = %s for no key update"
+
+_DEQUEUE: Final = "delete from queue_tickets where conversation_id = %s and ticket = %s"
+_UNHEARD_OFFERS: Final = """
+select id from offers where conversation_id = %s and ticket = %s and state = 'pending'
+"""
+_ENQUEUE: Final = """
+insert into queue_tickets
+    (conversation_id, ticket, pool, episode, queued_at, entered_at, channel, units, priority, urgent, segment, intent,
+     product, sentiment, languages, required_skills, next_breach_at, excluded, exclusions_clear_at, only_agent,
+     affinity_agent, affinity_at, offer_seconds, auto_accept)
+select %(conversation)s, %(ticket)s, %(pool)s, %(episode)s, %(queued_at)s, %(entered_at)s, %(channel)s, %(units)s,
+       %(priority)s, %(urgent)s, %(segment)s, %(intent)s, %(product)s, %(sentiment)s, %(languages)s, %(skills)s,
+       %(next_breach_at)s, %(excluded)s, %(exclusions_clear_at)s, %(only_agent)s, %(affinity_agent)s, %(affinity_at)s,
+       %(offer_seconds)s, %(auto_accept)s
+where not exists (select from offers where conversation_id = %(conversation)s and ticket = %(ticket)s)
+on conflict (conversation_id) do update set
+    ticket = excluded.ticket, pool = excluded.pool, episode = excluded.episode, queued_at = excluded.queued_at,
+    entered_at = excluded.entered_at, channel = excluded.channel, units = excluded.units, priority = excluded.priority,
+    urgent = excluded.urgent, segment = excluded.segment, intent = excluded.intent, product = excluded.product,
+    sentiment = excluded.sentiment, languages = excluded.languages, required_skills = excluded.required_skills,
+    next_breach_at = excluded.next_breach_at, excluded = excluded.excluded,
+    exclusions_clear_at = excluded.exclusions_clear_at, only_agent = excluded.only_agent,
+    affinity_agent = excluded.affinity_agent, affinity_at = excluded.affinity_at,
+    offer_seconds = excluded.offer_seconds, auto_accept = excluded.auto_accept
+"""
+
+_AGENTS_OF: Final = """
+select id from agents
+where id in (select agent_id from offers where id = any(%(offers)s)
+             union select agent_id from assignments where id = any(%(assignments)s)
+             union select unnest(%(agents)s::text[]))
+order by id for no key update
+"""
+_END_OFFER: Final = """
+update offers set state = %s, ended_at = %s, decline_reason = %s
+where id = %s and state = 'pending' returning agent_id, units
+"""
+_RELEASE: Final = """
+update agents set load = load - %(units)s, load_limit = greatest(capacity, load - %(units)s), updated_at = %(at)s
+where id = %(agent)s returning pool
+"""
+_UNRESPONSIVE: Final = """
+with gone as (
+    update agents set presence = 'not_responding', presence_since = %(at)s, updated_at = %(at)s
+    where id = %(agent)s and presence in ('online', 'transfers_only')
+    returning id, pool, capacity
+), ended as (
+    update presence_spans set ended_at = %(at)s from gone where agent_id = gone.id and ended_at is null
+), begun as (
+    insert into presence_spans (agent_id, presence, capacity, started_at)
+    select id, 'not_responding', capacity, %(at)s from gone
+)
+insert into events (at, kind, agent_id, pool, data)
+select %(at)s, 'presence_changed', id, pool, '{"presence": "not_responding", "cause": "offer_timed_out"}' from gone
+"""
+_TAKE_ROOM: Final = """
+update agents set load = load + %(units)s, last_assigned_at = %(at)s, updated_at = %(at)s
+where id = %(agent)s and active and load + %(units)s <= capacity
+"""
+_ASSIGNED: Final = "update agents set last_assigned_at = %(at)s where id = %(agent)s"
+_END_ASSIGNMENT: Final = """
+update assignments set ended_at = %s, end_cause = %s where id = %s and ended_at is null returning agent_id, units
+"""
+# The whole earlier history is visible unless somebody else's record shares an address with this customer.
+_START_ASSIGNMENT: Final = """
+insert into assignments
+    (id, conversation_id, episode, agent_id, offer_id, channel, units, how, score, full_history, started_at)
+select %(id)s, %(conversation)s, %(episode)s, %(agent)s, %(offer)s, %(channel)s,
+       coalesce(offer.units, %(units)s), %(how)s, offer.score,
+       not exists (
+           select from identities mine join identities other using (kind, address)
+           join messages m on m.customer_id = other.customer_id
+           where mine.customer_id = %(customer)s and other.customer_id <> %(customer)s),
+       %(at)s
+from (select 1) as one left join offers offer on offer.id = %(offer)s
+"""
+
+_CLOCK: Final = """
+insert into clocks
+    (conversation_id, metric, episode, number, policy_id, target_seconds, state, started_at, due_at, warned_at,
+     breached_at, ended_at, business_seconds, paused_seconds)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+on conflict (conversation_id, metric, episode, number) do update set
+    policy_id = excluded.policy_id, target_seconds = excluded.target_seconds, state = excluded.state,
+    due_at = excluded.due_at, warned_at = excluded.warned_at, breached_at = excluded.breached_at,
+    ended_at = excluded.ended_at, business_seconds = excluded.business_seconds, paused_seconds = excluded.paused_seconds
+"""
+_SEND: Final = """
+update messages set delivery = case when %(internal)s or not channel = any(%(pushed)s) then 'sent' else 'queued' end,
+                    at = %(at)s, sent_at = case when %(internal)s or not channel = any(%(pushed)s) then %(at)s end
+where id = %(id)s and delivery = 'draft' returning delivery
+"""
+_RESOLUTION: Final = """
+insert into resolutions
+    (conversation_id, episode, customer_id, intent, segment, pool, agent_id, first_channel, channels, opened_at,
+     queued_at, accepted_at, first_response_at, resolved_at, business_seconds, wrap_up_code, end_reason, inbound,
+     outbound, offers, declines, timeouts, reroutes, transfers, misroutes, touches, touches_with_history)
+select %(conversation)s, %(episode)s, %(customer)s, %(intent)s, %(segment)s, %(pool)s, %(agent)s, %(first_channel)s,
+       %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s, %(resolved_at)s,
+       %(business_seconds)s, %(wrap_up_code)s, %(end_reason)s, %(inbound)s, %(outbound)s, %(offers)s, %(declines)s,
+       %(timeouts)s, %(reroutes)s, %(transfers)s, %(misroutes)s, count(*), count(*) filter (where full_history)
+from assignments where conversation_id = %(conversation)s and episode = %(episode)s
+on conflict (conversation_id, episode) do nothing
+"""
+_EVENT: Final = """
+insert into events (at, kind, conversation_id, customer_id, agent_id, pool, episode, data, dedupe_key)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (dedupe_key) where dedupe_key is not null do nothing
+"""
+_PROJECT: Final = """
+update conversations set
+    step = %(step)s, state = %(state)s, episode = %(episode)s, subject = coalesce(%(subject)s, subject),
+    intent = %(intent)s, intent_confidence = %(intent_confidence)s, sentiment = %(sentiment)s, language = %(language)s,
+    priority = %(priority)s, pool = %(pool)s, agent_id = %(agent_id)s, owner_id = %(owner_id)s, channels = %(channels)s,
+    waiting_for = %(waiting_for)s, waiting_until = %(waiting_until)s, queued_at = %(queued_at)s,
+    resolved_at = %(resolved_at)s, end_reason = %(end_reason)s, updated_at = %(at)s,
+    closed_at = case when %(final)s then %(at)s else closed_at end
+where id = %(id)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step as the ledger takes it. `pushed_channels` are those whose replies somebody has to carry out."""
+
+    conversation_id: str
+    customer_id: str
+    step: int
+    at: datetime
+    projection: Projection
+    rules: Rules
+    segment: str
+    policy_id: str | None
+    conversation_opened_at: datetime
+    accepted_at: datetime | None
+    first_response_at: datetime | None
+    episode_queued_at: datetime | None
+    episode_channels: tuple[str, ...]
+    tallies: Tallies
+    case: Assessment
+    commands: Sequence[Command]
+    pushed_channels: frozenset[str]
+
+
+async def write_step(connection: LedgerConnection, record: StepRecord) -> tuple[str, ...]:
+    """Write a step in a transaction of its own; returns the ids of the replies that must be pushed out.
+
+    A step that is already written is not written again. Raises `Refusal` when the ledger does not carry it out: then
+    nothing of it is written.
+    """
+    async with connection.transaction():
+        cursor = await connection.execute(_STANDING, (record.conversation_id,))
+        row = await cursor.fetchone()
+        if row is None:
+            raise LookupError(f"the ledger knows no conversation {record.conversation_id}")
+        if row[0] >= record.step:
+            return await _still_to_deliver(connection, record)
+        pools = await _move(connection, record)
+        to_deliver = await _tell(connection, record)
+        await _ring(connection, pools)
+        return to_deliver
+
+
+async def _move(connection: LedgerConnection, record: StepRecord) -> set[str]:
+    """Queue, offers and assignments; returns the pools in which something has become free or is waiting."""
+    pools: set[str] = set()
+    for command in record.commands:
+        if isinstance(command, Dequeue):
+            await _dequeue(connection, record, command)
+        elif isinstance(command, Enqueue):
+            await _enqueue(connection, record, command)
+            pools.add(command.waiting.pool)
+    unheard = [
+        offer_id
+        for command in record.commands
+        if isinstance(command, Dequeue)
+        for offer_id in await _unheard_offers(connection, record, command)
+    ]
+    await _lock_agents(connection, record.commands, unheard)
+    for offer_id in unheard:
+        pools |= await _end_offer(connection, record, EndOffer(offer_id, OfferEnd.RESCINDED))
+    for command in record.commands:
+        if isinstance(command, EndOffer):
+            pools |= await _end_offer(connection, record, command)
+    for command in record.commands:
+        if isinstance(command, EndAssignment):
+            cursor = await connection.execute(_END_ASSIGNMENT, (record.at, command.cause, command.assignment_id))
+            pools |= await _release_rows(connection, record.at, await cursor.fetchall())
+    for command in record.commands:
+        if isinstance(command, StartAssignment):
+            await _start_assignment(connection, record, command)
+    return pools
+
+
+async def _dequeue(connection: LedgerConnection, record: StepRecord, command: Dequeue) -> None:
+    taken = await connection.execute(_DEQUEUE, (record.conversation_id, command.ticket))
+    if command.must_wait and taken.rowcount == 0:
+        raise Refusal(RefusalCode.NOT_WAITING, "the conversation is just being offered to somebody")
+
+
+async def _unheard_offers(connection: LedgerConnection, record: StepRecord, command: Dequeue) -> list[str]:
+    cursor = await connection.execute(_UNHEARD_OFFERS, (record.conversation_id, command.ticket))
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def _enqueue(connection: LedgerConnection, record: StepRecord, command: Enqueue) -> None:
+    waiting, case = command.waiting, record.case
+    await connection.execute(
+        _ENQUEUE,
+        {
+            "conversation": record.conversation_id,
+            "ticket": waiting.ticket,
+            "pool": waiting.pool,
+            "episode": record.projection.episode,
+            "queued_at": waiting.queued_at,
+            "entered_at": waiting.entered_at,
+            "channel": case.channel,
+            "units": record.rules.units,
+            "priority": case.priority,
+            "urgent": waiting.urgent,
+            "segment": case.segment,
+            "intent": case.intent,
+            "product": case.product,
+            "sentiment": case.sentiment,
+            "languages": Jsonb(case.languages),
+            "skills": Jsonb(waiting.skills),
+            "next_breach_at": command.next_breach_at,
+            "excluded": Jsonb(waiting.excluded),
+            "exclusions_clear_at": waiting.exclusions_clear_at,
+            "only_agent": waiting.only_agent,
+            "affinity_agent": command.affinity_agent,
+            "affinity_at": command.affinity_at,
+            "offer_seconds": record.rules.offer_timeout.total_seconds(),
+            "auto_accept": record.rules.auto_accept,
+        },
+    )
+
+
+async def _lock_agents(connection: LedgerConnection, commands: Sequence[Command], unheard: list[str]) -> None:
+    offers = [command.offer_id for command in commands if isinstance(command, EndOffer)] + unheard
+    assignments = [command.assignment_id for command in commands if isinstance(command, EndAssignment)]
+    agents = [command.agent_id for command in commands if isinstance(command, StartAssignment)]
+    if offers or assignments or agents:
+        await connection.execute(_AGENTS_OF, {"offers": offers, "assignments": assignments, "agents": agents})
+
+
+async def _end_offer(connection: LedgerConnection, record: StepRecord, command: EndOffer) -> set[str]:
+    cursor = await connection.execute(_END_OFFER, (command.end.value, record.at, command.reason, command.offer_id))
+    rows = await cursor.fetchall()
+    if command.end is OfferEnd.ACCEPTED:
+        if not rows:
+            raise Refusal(RefusalCode.OFFER_GONE, "this offer is no longer yours")
+        return set()
+    pools = await _release_rows(connection, record.at, rows)
+    if command.end is OfferEnd.TIMED_OUT:
+        for agent_id, _ in rows:
+            await connection.execute(_UNRESPONSIVE, {"agent": agent_id, "at": record.at})
+    return pools
+
+
+async def _release_rows(connection: LedgerConnection, at: datetime, rows: Iterable[tuple[str, int]]) -> set[str]:
+    pools: set[str] = set()
+    for agent_id, units in rows:
+        cursor = await connection.execute(_RELEASE, {"agent": agent_id, "units": units, "at": at})
+        pools |= {row[0] for row in await cursor.fetchall()}
+    return pools
+
+
+async def _start_assignment(connection: LedgerConnection, record: StepRecord, command: StartAssignment) -> None:
+    if command.offer_id is None:
+        room = await connection.execute(
+            _TAKE_ROOM, {"agent": command.agent_id, "units": record.rules.units, "at": record.at}
+        )
+        if room.rowcount == 0:
+            raise Refusal(
+                RefusalCode.NO_CAPACITY, f"it takes {record.rules.units} units and the agent has no such room"
+            )
+    else:
+        await connection.execute(_ASSIGNED, {"agent": command.agent_id, "at": record.at})
+    await connection.execute(
+        _START_ASSIGNMENT,
+        {
+            "id": command.assignment_id,
+            "conversation": record.conversation_id,
+            "customer": record.customer_id,
+            "episode": record.projection.episode,
+            "agent": command.agent_id,
+            "offer": command.offer_id,
+            "channel": record.case.channel,
+            "units": record.rules.units,
+            "how": command.how.value,
+            "at": record.at,
+        },
+    )
+
+
+async def _tell(connection: LedgerConnection, record: StepRecord) -> tuple[str, ...]:
+    """Clocks, replies, the resolution record, the timeline, and the row everybody reads."""
+    to_deliver: list[str] = []
+    happened: list[Happened] = []
+    clocks: list[KeepClock] = []
+    strays: list[PassOn] = []
+    for command in record.commands:
+        match command:
+            case KeepClock():
+                clocks.append(command)
+            case Happened():
+                happened.append(command)
+            case SendReply():
+                if await _send(connection, record, command):
+                    to_deliver.append(command.message_id)
+            case RecordResolution():
+                await _record_resolution(connection, record, command)
+            case PassOn():
+                strays.append(command)
+            case _:
+                pass  # moved already
+    async with connection.cursor() as cursor:
+        if clocks:
+            await cursor.executemany(_CLOCK, [_clock_row(record, command) for command in clocks])
+        if happened:
+            await cursor.executemany(_EVENT, [_event_row(record, number, line) for number, line in enumerate(happened)])
+    await connection.execute(_PROJECT, _projection_row(record))
+    for stray in strays:
+        await pass_on(connection, stray.message_id, record.conversation_id)
+    return tuple(to_deliver)
+
+
+async def _send(connection: LedgerConnection, record: StepRecord, command: SendReply) -> bool:
+    cursor = await connection.execute(
+        _SEND,
+        {
+            "id": command.message_id,
+            "internal": command.internal,
+            "pushed": sorted(record.pushed_channels),
+            "at": record.at,
+        },
+    )
+    row = await cursor.fetchone()
+    return row is not None and row[0] == "queued"
+
+
+async def _record_resolution(connection: LedgerConnection, record: StepRecord, command: RecordResolution) -> None:
+    shown, tallies = record.projection, record.tallies
+    await connection.execute(
+        _RESOLUTION,
+        {
+            "conversation": record.conversation_id,
+            "episode": shown.episode,
+            "customer": record.customer_id,
+            "intent": shown.intent,
+            "segment": record.segment,
+            "pool": shown.pool,
+            "agent": shown.agent_id or shown.owner_id,
+            "first_channel": record.episode_channels[0] if record.episode_channels else record.case.channel,
+            "channels": Jsonb(record.episode_channels),
+            "opened_at": record.conversation_opened_at,
+            "queued_at": record.episode_queued_at,
+            "accepted_at": record.accepted_at,
+            "first_response_at": record.first_response_at,
+            "resolved_at": shown.resolved_at or record.at,
+            "business_seconds": command.open_time.total_seconds(),
+            "wrap_up_code": command.wrap_up_code,
+            "end_reason": command.end_reason,
+            "inbound": tallies.inbound,
+            "outbound": tallies.outbound,
+            "offers": tallies.offers,
+            "declines": tallies.declines,
+            "timeouts": tallies.timeouts,
+            "reroutes": tallies.reroutes,
+            "transfers": tallies.transfers,
+            "misroutes": tallies.misroutes,
+        },
+    )
+
+
+def _clock_row(record: StepRecord, command: KeepClock) -> tuple[object, ...]:
+    clock = command.clock
+    return (
+        record.conversation_id,
+        clock.metric.value,
+        clock.episode,
+        clock.number,
+        record.policy_id or "none",
+        clock.target.total_seconds(),
+        clock.state.value,
+        clock.started_at,
+        clock.due_at,
+        clock.warned_at,
+        clock.breached_at,
+        clock.ended_at,
+        command.used.total_seconds(),
+        clock.paused_total.total_seconds(),
+    )
+
+
+def _event_row(record: StepRecord, number: int, line: Happened) -> tuple[object, ...]:
+    return (
+        line.at,
+        line.kind,
+        record.conversation_id,
+        record.customer_id,
+        line.agent_id,
+        record.projection.pool,
+        record.projection.episode,
+        Jsonb(dict(line.facts)),
+        f"{record.conversation_id}:{record.step}:{number}",
+    )
+
+
+def _projection_row(record: StepRecord) -> dict[str, object]:
+    shown = record.projection
+    return {
+        "id": record.conversation_id,
+        "step": record.step,
+        "state": shown.state,
+        "episode": shown.episode,
+        "subject": shown.subject,
+        "intent": shown.intent,
+        "intent_confidence": shown.intent_confidence,
+        "sentiment": shown.sentiment,
+        "language": shown.language,
+        "priority": shown.priority,
+        "pool": shown.pool,
+        "agent_id": shown.agent_id,
+        "owner_id": shown.owner_id,
+        "channels": Jsonb(shown.channels),
+        "waiting_for": shown.waiting_for,
+        "waiting_until": shown.waiting_until,
+        "queued_at": shown.queued_at,
+        "resolved_at": shown.resolved_at,
+        "end_reason": shown.end_reason,
+        "final": shown.is_final,
+        "at": record.at,
+    }
+
+
+async def _still_to_deliver(connection: LedgerConnection, record: StepRecord) -> tuple[str, ...]:
+    replies = [command.message_id for command in record.commands if isinstance(command, SendReply)]
+    cursor = await connection.execute(
+        "select id from messages where id = any(%s) and delivery in ('queued', 'sending')", (replies,)
+    )
+    return tuple(row[0] for row in await cursor.fetchall())
+
+
+async def _ring(connection: LedgerConnection, pools: set[str]) -> None:
+    await connection.execute("select pg_notify('baton_events', '')")
+    for pool in sorted(pools):
+        await connection.execute("select pg_notify('baton_queue', %s)", (pool,))
