@@ -16,6 +16,7 @@ from psycopg import IntegrityError
 from psycopg.rows import class_row
 
 from domain.channels import Channel
+from domain.errors import InvalidInput
 from domain.routing.from_settings import VALUE_WEIGHTS, made_urgent, policy_of, pools_reached
 from domain.routing.matching import match
 from domain.routing.model import (
@@ -29,7 +30,7 @@ from domain.routing.model import (
     WaitingCase,
 )
 from domain.routing.policy import RoutingPolicy
-from domain.settings import Json, Settings, settings_from_json
+from domain.settings import DEFAULTS, Json, Settings, settings_from_json
 from storage.database import Database, LedgerConnection
 from storage.ids import new_id
 
@@ -144,13 +145,17 @@ class MadeOffer:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one pass did. `next_change_at` is when time alone may change the answer, by the database's clock `at`."""
+    """What one pass did. `next_change_at` is when time alone may change the answer, by the database's clock `at`.
+
+    With `settings_unreadable` it went by the defaults: customers do not wait because a setting can't be read.
+    """
 
     at: datetime
     offers: tuple[MadeOffer, ...] = ()
     refused: tuple[RefusedOffer, ...] = ()
     unmatched: tuple[Unmatched, ...] = ()
     next_change_at: datetime | None = None
+    settings_unreadable: bool = False
 
     @property
     def until_next_change(self) -> timedelta | None:
@@ -304,16 +309,20 @@ async def match_pool(
     """
     async with database.ledger.connection() as connection:
         now = await _hold(connection, lease)
-        policy = policy_of(await read_settings(connection))
+        try:
+            settings, unreadable = await read_settings(connection), False
+        except InvalidInput:
+            settings, unreadable = DEFAULTS, True
+        policy = policy_of(settings)
         pools = list(pools_reached(lease.pool, policy))
         found = await (await connection.execute(_ANYONE_FREE, {"pool": lease.pool, "pools": pools})).fetchone()
         if found is None or not found[0]:
-            return Pass(now)
+            return Pass(now, settings_unreadable=unreadable)
         async with connection.cursor(row_factory=class_row(_Ticket)) as cursor:
             await cursor.execute(_TICKETS, (lease.pool, list(passed_over), MOST_TICKETS))
             tickets = {ticket.conversation_id: ticket for ticket in await cursor.fetchall()}
         if not tickets:
-            return Pass(now)
+            return Pass(now, settings_unreadable=unreadable)
         agents = await _lock_agents(connection, pools, tickets.values())
         cases = [ticket.case(lease.pool, policy) for ticket in tickets.values()]
         # A long queue takes a while to solve: the loop has heartbeats to send meanwhile.
@@ -333,6 +342,7 @@ async def match_pool(
             tuple(refused),
             matching.unmatched,
             matching.next_change_at,
+            unreadable,
         )
 
 
