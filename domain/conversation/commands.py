@@ -1,7 +1,7 @@
 """What a step asks of the world. The ledger carries all commands of one step out in one transaction, or none."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.conversation.state import Waiting
@@ -79,15 +79,19 @@ class SendReply:
 
 @dataclass(frozen=True, slots=True)
 class KeepClock:
+    """`used` is the open time consumed until the clock's end; zero while it is not ended."""
+
     clock: Clock
+    used: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordResolution:
-    """Write the resolution record of the present episode, once."""
+    """Write the resolution record of the present episode, once; `open_time` is that since the conversation began."""
 
     wrap_up_code: str | None
     end_reason: str
+    open_time: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from domain.conversation.draft import Draft
 from domain.conversation.events import CustomerLeft, CustomerWrote, TermsChanged
 from domain.conversation.state import EndReason, Phase, Tallies
 from domain.conversation.terms import Assessment
+from domain.sla.calendar import open_time_between
 from domain.sla.policy import Metric
 
 
@@ -46,7 +47,14 @@ def _take_up(draft: Draft, event: CustomerWrote) -> None:
     draft.resume_clocks(min(event.at, draft.now))
     state = draft.state
     if state.phase is Phase.NEW:
-        draft.state = replace(state, episode_opened_at=event.at, queued_at=event.at, waits_since=event.at)
+        draft.state = replace(
+            state,
+            episode_opened_at=event.at,
+            queued_at=event.at,
+            waits_since=event.at,
+            owner=draft.case.known_owner,
+            owner_since=event.at if draft.case.known_owner else None,
+        )
         draft.start_clock(Metric.FIRST_RESPONSE, event.at)
         draft.start_clock(Metric.RESOLUTION, event.at)
         draft.enqueue()
@@ -107,7 +115,9 @@ def end_episode(draft: Draft, reason: EndReason, wrap_up_code: str | None) -> No
     else:
         draft.cancel_clock(Metric.RESOLUTION)
     draft.state = replace(draft.state, unanswered_since=None, resolved_at=draft.now, end_reason=reason)
-    draft.order(RecordResolution(wrap_up_code, reason.value))
+    calendar = draft.case.promise.calendar if draft.case.promise else None
+    open_time = open_time_between(calendar, min(draft.state.opened_at, draft.now), draft.now)
+    draft.order(RecordResolution(wrap_up_code, reason.value, open_time))
     draft.happened("resolved", agent=draft.state.agent_id, reason=reason.value, wrap_up_code=wrap_up_code)
 
 

@@ -1,7 +1,7 @@
 """A step in the making: the state as it changes and the commands that go with it."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.conversation.commands import (
     Command,
@@ -114,7 +114,9 @@ class Draft:
         if old == clock:
             return
         self.state = replace(self.state, clocks=sla.with_clock(self.state.clocks, clock))
-        self.order(KeepClock(clock))
+        promise = self.case.promise
+        used = sla.open_time_used(clock, promise, self.now) if clock.is_ended and promise is not None else timedelta(0)
+        self.order(KeepClock(clock, used))
         if clock.breached_at is not None and (old is None or old.breached_at is None):
             self.order(Happened("sla_breached", clock.breached_at, self.state.agent_id, _clock_facts(clock)))
 

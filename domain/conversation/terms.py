@@ -45,3 +45,5 @@ class Assessment:
     subject: str | None
     promise: SlaTerms | None
     rules: Rules
+    known_owner: str | None = None
+    """The agent the customer knows from an earlier conversation."""

@@ -4,9 +4,8 @@ Rows are locked in the ledger's order: conversation, queue ticket, agents, offer
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from psycopg.types.json import Jsonb
 
@@ -24,12 +23,13 @@ from domain.conversation.commands import (
     SendReply,
     StartAssignment,
 )
-from domain.conversation.projection import Projection
+from domain.conversation.projection import project
 from domain.conversation.refusals import Refusal, RefusalCode
-from domain.conversation.state import Tallies
-from domain.conversation.terms import Assessment, Rules
+from domain.conversation.state import ConversationState
 from storage.database import LedgerConnection
 from storage.ledger.passing_on import pass_on
+
+Kind = TypeVar("Kind")
 
 _STANDING: Final = "select step from conversations where id = %s for no key update"
 
@@ -152,103 +152,109 @@ where id = %(id)s
 """
 
 
-@dataclass(frozen=True, slots=True)
-class StepRecord:
-    """A step as the ledger takes it. `pushed_channels` are those whose replies somebody has to carry out."""
+class _Record:
+    """A step on its way into the ledger."""
 
-    conversation_id: str
-    customer_id: str
-    step: int
-    at: datetime
-    projection: Projection
-    rules: Rules
-    segment: str
-    policy_id: str | None
-    conversation_opened_at: datetime
-    accepted_at: datetime | None
-    first_response_at: datetime | None
-    episode_queued_at: datetime | None
-    episode_channels: tuple[str, ...]
-    tallies: Tallies
-    case: Assessment
-    commands: Sequence[Command]
-    pushed_channels: frozenset[str]
+    def __init__(self, state: ConversationState, commands: Sequence[Command], at: datetime) -> None:
+        if state.case is None:
+            raise ValueError("nothing is written before the first assessment")
+        self.state = state
+        self.case = state.case
+        self.shown = project(state)
+        self.commands = commands
+        self.at = at
+
+    def of(self, kind: type[Kind]) -> list[Kind]:
+        """The commands of one kind, in their order."""
+        return [command for command in self.commands if isinstance(command, kind)]
 
 
-async def write_step(connection: LedgerConnection, record: StepRecord) -> tuple[str, ...]:
-    """Write a step in a transaction of its own; returns the ids of the replies that must be pushed out.
+async def write_step(
+    connection: LedgerConnection,
+    state: ConversationState,
+    commands: Sequence[Command],
+    at: datetime,
+    pushed_channels: frozenset[str],
+) -> tuple[str, ...]:
+    """Write a step in a transaction of its own; returns the ids of the replies that must be carried to their channel.
 
+    `state` is the conversation after the step; `pushed_channels` are those whose replies somebody has to carry out.
     A step that is already written is not written again. Raises `Refusal` when the ledger does not carry it out: then
     nothing of it is written.
     """
+    record = _Record(state, commands, at)
     async with connection.transaction():
-        cursor = await connection.execute(_STANDING, (record.conversation_id,))
+        cursor = await connection.execute(_STANDING, (state.conversation_id,))
         row = await cursor.fetchone()
         if row is None:
-            raise LookupError(f"the ledger knows no conversation {record.conversation_id}")
-        if row[0] >= record.step:
+            raise LookupError(f"the ledger knows no conversation {state.conversation_id}")
+        if row[0] >= state.step:
             return await _still_to_deliver(connection, record)
-        pools = await _move(connection, record)
-        to_deliver = await _tell(connection, record)
+        pools = await _move_queue(connection, record)
+        pools |= await _move_responsibility(connection, record)
+        to_deliver = [
+            reply.message_id
+            for reply in record.of(SendReply)
+            if await _send(connection, record, reply, pushed_channels)
+        ]
+        await _tell(connection, record)
         await _ring(connection, pools)
-        return to_deliver
+        return tuple(to_deliver)
 
 
-async def _move(connection: LedgerConnection, record: StepRecord) -> set[str]:
-    """Queue, offers and assignments; returns the pools in which something has become free or is waiting."""
-    pools: set[str] = set()
-    for command in record.commands:
-        if isinstance(command, Dequeue):
-            await _dequeue(connection, record, command)
-        elif isinstance(command, Enqueue):
-            await _enqueue(connection, record, command)
-            pools.add(command.waiting.pool)
+async def _move_queue(connection: LedgerConnection, record: _Record) -> set[str]:
+    """Tickets out and in; returns the pools in which something is waiting now."""
+    for leaving in record.of(Dequeue):
+        await _dequeue(connection, record, leaving)
+    for entering in record.of(Enqueue):
+        await _enqueue(connection, record, entering)
+    return {entering.waiting.pool for entering in record.of(Enqueue)}
+
+
+async def _move_responsibility(connection: LedgerConnection, record: _Record) -> set[str]:
+    """Offers and assignments; returns the pools in which an agent has become freer."""
     unheard = [
-        offer_id
-        for command in record.commands
-        if isinstance(command, Dequeue)
-        for offer_id in await _unheard_offers(connection, record, command)
+        EndOffer(offer_id, OfferEnd.RESCINDED)
+        for leaving in record.of(Dequeue)
+        for offer_id in await _unheard_offers(connection, record, leaving)
     ]
-    await _lock_agents(connection, record.commands, unheard)
-    for offer_id in unheard:
-        pools |= await _end_offer(connection, record, EndOffer(offer_id, OfferEnd.RESCINDED))
-    for command in record.commands:
-        if isinstance(command, EndOffer):
-            pools |= await _end_offer(connection, record, command)
-    for command in record.commands:
-        if isinstance(command, EndAssignment):
-            cursor = await connection.execute(_END_ASSIGNMENT, (record.at, command.cause, command.assignment_id))
-            pools |= await _release_rows(connection, record.at, await cursor.fetchall())
-    for command in record.commands:
-        if isinstance(command, StartAssignment):
-            await _start_assignment(connection, record, command)
+    endings = unheard + record.of(EndOffer)
+    await _lock_agents(connection, record, endings)
+    pools: set[str] = set()
+    for ending in endings:
+        pools |= await _end_offer(connection, record, ending)
+    for released in record.of(EndAssignment):
+        cursor = await connection.execute(_END_ASSIGNMENT, (record.at, released.cause, released.assignment_id))
+        pools |= await _release_rows(connection, record.at, await cursor.fetchall())
+    for taken in record.of(StartAssignment):
+        await _start_assignment(connection, record, taken)
     return pools
 
 
-async def _dequeue(connection: LedgerConnection, record: StepRecord, command: Dequeue) -> None:
-    taken = await connection.execute(_DEQUEUE, (record.conversation_id, command.ticket))
+async def _dequeue(connection: LedgerConnection, record: _Record, command: Dequeue) -> None:
+    taken = await connection.execute(_DEQUEUE, (record.state.conversation_id, command.ticket))
     if command.must_wait and taken.rowcount == 0:
         raise Refusal(RefusalCode.NOT_WAITING, "the conversation is just being offered to somebody")
 
 
-async def _unheard_offers(connection: LedgerConnection, record: StepRecord, command: Dequeue) -> list[str]:
-    cursor = await connection.execute(_UNHEARD_OFFERS, (record.conversation_id, command.ticket))
+async def _unheard_offers(connection: LedgerConnection, record: _Record, command: Dequeue) -> list[str]:
+    cursor = await connection.execute(_UNHEARD_OFFERS, (record.state.conversation_id, command.ticket))
     return [row[0] for row in await cursor.fetchall()]
 
 
-async def _enqueue(connection: LedgerConnection, record: StepRecord, command: Enqueue) -> None:
+async def _enqueue(connection: LedgerConnection, record: _Record, command: Enqueue) -> None:
     waiting, case = command.waiting, record.case
     await connection.execute(
         _ENQUEUE,
         {
-            "conversation": record.conversation_id,
+            "conversation": record.state.conversation_id,
             "ticket": waiting.ticket,
             "pool": waiting.pool,
-            "episode": record.projection.episode,
+            "episode": record.shown.episode,
             "queued_at": waiting.queued_at,
             "entered_at": waiting.entered_at,
             "channel": case.channel,
-            "units": record.rules.units,
+            "units": record.case.rules.units,
             "priority": case.priority,
             "urgent": waiting.urgent,
             "segment": case.segment,
@@ -263,21 +269,21 @@ async def _enqueue(connection: LedgerConnection, record: StepRecord, command: En
             "only_agent": waiting.only_agent,
             "affinity_agent": command.affinity_agent,
             "affinity_at": command.affinity_at,
-            "offer_seconds": record.rules.offer_timeout.total_seconds(),
-            "auto_accept": record.rules.auto_accept,
+            "offer_seconds": record.case.rules.offer_timeout.total_seconds(),
+            "auto_accept": record.case.rules.auto_accept,
         },
     )
 
 
-async def _lock_agents(connection: LedgerConnection, commands: Sequence[Command], unheard: list[str]) -> None:
-    offers = [command.offer_id for command in commands if isinstance(command, EndOffer)] + unheard
-    assignments = [command.assignment_id for command in commands if isinstance(command, EndAssignment)]
-    agents = [command.agent_id for command in commands if isinstance(command, StartAssignment)]
+async def _lock_agents(connection: LedgerConnection, record: _Record, endings: Sequence[EndOffer]) -> None:
+    offers = [ending.offer_id for ending in endings]
+    assignments = [released.assignment_id for released in record.of(EndAssignment)]
+    agents = [taken.agent_id for taken in record.of(StartAssignment)]
     if offers or assignments or agents:
         await connection.execute(_AGENTS_OF, {"offers": offers, "assignments": assignments, "agents": agents})
 
 
-async def _end_offer(connection: LedgerConnection, record: StepRecord, command: EndOffer) -> set[str]:
+async def _end_offer(connection: LedgerConnection, record: _Record, command: EndOffer) -> set[str]:
     cursor = await connection.execute(_END_OFFER, (command.end.value, record.at, command.reason, command.offer_id))
     rows = await cursor.fetchall()
     if command.end is OfferEnd.ACCEPTED:
@@ -299,14 +305,14 @@ async def _release_rows(connection: LedgerConnection, at: datetime, rows: Iterab
     return pools
 
 
-async def _start_assignment(connection: LedgerConnection, record: StepRecord, command: StartAssignment) -> None:
+async def _start_assignment(connection: LedgerConnection, record: _Record, command: StartAssignment) -> None:
     if command.offer_id is None:
         room = await connection.execute(
-            _TAKE_ROOM, {"agent": command.agent_id, "units": record.rules.units, "at": record.at}
+            _TAKE_ROOM, {"agent": command.agent_id, "units": record.case.rules.units, "at": record.at}
         )
         if room.rowcount == 0:
             raise Refusal(
-                RefusalCode.NO_CAPACITY, f"it takes {record.rules.units} units and the agent has no such room"
+                RefusalCode.NO_CAPACITY, f"it takes {record.case.rules.units} units and the agent has no such room"
             )
     else:
         await connection.execute(_ASSIGNED, {"agent": command.agent_id, "at": record.at})
@@ -314,83 +320,60 @@ async def _start_assignment(connection: LedgerConnection, record: StepRecord, co
         _START_ASSIGNMENT,
         {
             "id": command.assignment_id,
-            "conversation": record.conversation_id,
-            "customer": record.customer_id,
-            "episode": record.projection.episode,
+            "conversation": record.state.conversation_id,
+            "customer": record.state.customer_id,
+            "episode": record.shown.episode,
             "agent": command.agent_id,
             "offer": command.offer_id,
             "channel": record.case.channel,
-            "units": record.rules.units,
+            "units": record.case.rules.units,
             "how": command.how.value,
             "at": record.at,
         },
     )
 
 
-async def _tell(connection: LedgerConnection, record: StepRecord) -> tuple[str, ...]:
-    """Clocks, replies, the resolution record, the timeline, and the row everybody reads."""
-    to_deliver: list[str] = []
-    happened: list[Happened] = []
-    clocks: list[KeepClock] = []
-    strays: list[PassOn] = []
-    for command in record.commands:
-        match command:
-            case KeepClock():
-                clocks.append(command)
-            case Happened():
-                happened.append(command)
-            case SendReply():
-                if await _send(connection, record, command):
-                    to_deliver.append(command.message_id)
-            case RecordResolution():
-                await _record_resolution(connection, record, command)
-            case PassOn():
-                strays.append(command)
-            case _:
-                pass  # moved already
+async def _tell(connection: LedgerConnection, record: _Record) -> None:
+    """Clocks, the resolution record, the timeline, and the row everybody reads."""
+    for resolved in record.of(RecordResolution):
+        await _record_resolution(connection, record, resolved)
     async with connection.cursor() as cursor:
-        if clocks:
-            await cursor.executemany(_CLOCK, [_clock_row(record, command) for command in clocks])
-        if happened:
+        if clocks := record.of(KeepClock):
+            await cursor.executemany(_CLOCK, [_clock_row(record, kept) for kept in clocks])
+        if happened := record.of(Happened):
             await cursor.executemany(_EVENT, [_event_row(record, number, line) for number, line in enumerate(happened)])
     await connection.execute(_PROJECT, _projection_row(record))
-    for stray in strays:
-        await pass_on(connection, stray.message_id, record.conversation_id)
-    return tuple(to_deliver)
+    for stray in record.of(PassOn):
+        await pass_on(connection, stray.message_id, record.state.conversation_id)
 
 
-async def _send(connection: LedgerConnection, record: StepRecord, command: SendReply) -> bool:
+async def _send(connection: LedgerConnection, record: _Record, reply: SendReply, pushed: frozenset[str]) -> bool:
+    """Release a draft; tells whether somebody has to carry it to its channel."""
     cursor = await connection.execute(
-        _SEND,
-        {
-            "id": command.message_id,
-            "internal": command.internal,
-            "pushed": sorted(record.pushed_channels),
-            "at": record.at,
-        },
+        _SEND, {"id": reply.message_id, "internal": reply.internal, "pushed": sorted(pushed), "at": record.at}
     )
     row = await cursor.fetchone()
     return row is not None and row[0] == "queued"
 
 
-async def _record_resolution(connection: LedgerConnection, record: StepRecord, command: RecordResolution) -> None:
-    shown, tallies = record.projection, record.tallies
+async def _record_resolution(connection: LedgerConnection, record: _Record, command: RecordResolution) -> None:
+    shown, tallies = record.shown, record.state.tallies
     await connection.execute(
         _RESOLUTION,
         {
-            "conversation": record.conversation_id,
+            "conversation": record.state.conversation_id,
             "episode": shown.episode,
-            "customer": record.customer_id,
+            "customer": record.state.customer_id,
             "intent": shown.intent,
-            "segment": record.segment,
+            "segment": record.case.segment,
             "pool": shown.pool,
             "agent": shown.agent_id or shown.owner_id,
-            "first_channel": record.episode_channels[0] if record.episode_channels else record.case.channel,
-            "channels": Jsonb(record.episode_channels),
-            "opened_at": record.conversation_opened_at,
-            "queued_at": record.episode_queued_at,
-            "accepted_at": record.accepted_at,
-            "first_response_at": record.first_response_at,
+            "first_channel": record.state.episode_channels[0] if record.state.episode_channels else record.case.channel,
+            "channels": Jsonb(record.state.episode_channels),
+            "opened_at": record.state.opened_at,
+            "queued_at": record.state.queued_at,
+            "accepted_at": record.state.accepted_at,
+            "first_response_at": record.state.first_response_at,
             "resolved_at": shown.resolved_at or record.at,
             "business_seconds": command.open_time.total_seconds(),
             "wrap_up_code": command.wrap_up_code,
@@ -407,14 +390,14 @@ async def _record_resolution(connection: LedgerConnection, record: StepRecord, c
     )
 
 
-def _clock_row(record: StepRecord, command: KeepClock) -> tuple[object, ...]:
+def _clock_row(record: _Record, command: KeepClock) -> tuple[object, ...]:
     clock = command.clock
     return (
-        record.conversation_id,
+        record.state.conversation_id,
         clock.metric.value,
         clock.episode,
         clock.number,
-        record.policy_id or "none",
+        record.case.promise.policy_id if record.case.promise else "none",
         clock.target.total_seconds(),
         clock.state.value,
         clock.started_at,
@@ -427,25 +410,25 @@ def _clock_row(record: StepRecord, command: KeepClock) -> tuple[object, ...]:
     )
 
 
-def _event_row(record: StepRecord, number: int, line: Happened) -> tuple[object, ...]:
+def _event_row(record: _Record, number: int, line: Happened) -> tuple[object, ...]:
     return (
         line.at,
         line.kind,
-        record.conversation_id,
-        record.customer_id,
+        record.state.conversation_id,
+        record.state.customer_id,
         line.agent_id,
-        record.projection.pool,
-        record.projection.episode,
+        record.shown.pool,
+        record.shown.episode,
         Jsonb(dict(line.facts)),
-        f"{record.conversation_id}:{record.step}:{number}",
+        f"{record.state.conversation_id}:{record.state.step}:{number}",
     )
 
 
-def _projection_row(record: StepRecord) -> dict[str, object]:
-    shown = record.projection
+def _projection_row(record: _Record) -> dict[str, object]:
+    shown = record.shown
     return {
-        "id": record.conversation_id,
-        "step": record.step,
+        "id": record.state.conversation_id,
+        "step": record.state.step,
         "state": shown.state,
         "episode": shown.episode,
         "subject": shown.subject,
@@ -468,7 +451,7 @@ def _projection_row(record: StepRecord) -> dict[str, object]:
     }
 
 
-async def _still_to_deliver(connection: LedgerConnection, record: StepRecord) -> tuple[str, ...]:
+async def _still_to_deliver(connection: LedgerConnection, record: _Record) -> tuple[str, ...]:
     replies = [command.message_id for command in record.commands if isinstance(command, SendReply)]
     cursor = await connection.execute(
         "select id from messages where id = any(%s) and delivery in ('queued', 'sending')", (replies,)

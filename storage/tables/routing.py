@@ -87,6 +87,7 @@ class Assignment(SQLModel, table=True):
     units: int
     how: str
     score: float | None = None
+    full_history: bool
     started_at: datetime = Field(sa_type=INSTANT)
     ended_at: datetime | None = Field(default=None, sa_type=INSTANT)
     end_cause: str | None = None

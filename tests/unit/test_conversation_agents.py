@@ -211,7 +211,9 @@ def test_resolving_ends_the_episode_once_and_begins_the_wrap_up() -> None:
     talk = Conversation().pending()
     talk.now += MINUTE
     talk.happens(resolve("ann", "refunded"))
-    assert talk.ordered(RecordResolution) == [RecordResolution("refunded", "resolved")]
+    (record,) = talk.ordered(RecordResolution)
+    assert (record.wrap_up_code, record.end_reason) == ("refunded", "resolved")
+    assert record.open_time == talk.now - talk.state.opened_at
     assert (talk.state.phase, talk.state.agent_id, talk.state.resolved_at) == (Phase.WRAP_UP, "ann", talk.now)
     assert talk.clock(Metric.RESOLUTION).state is ClockState.MET
     assert talk.ordered(EndAssignment) == []

@@ -390,6 +390,7 @@ def upgrade() -> None:
     sa.Column('units', sa.Integer(), nullable=False),
     sa.Column('how', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('score', sa.Float(), nullable=True),
+    sa.Column('full_history', sa.Boolean(), nullable=False),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('end_cause', sqlmodel.sql.sqltypes.AutoString(), nullable=True),

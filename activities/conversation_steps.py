@@ -1,0 +1,105 @@
+"""The ledger's side of a conversation: understand the case, write the step."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Final
+
+from temporalio import activity
+
+from domain.channels import Channel
+from domain.conversation.refusals import Refusal
+from domain.conversation.terms import Assessment, Rules
+from domain.conversation.understanding import base_priority, settled_intent
+from domain.intents import IntentPrediction, profile_for
+from domain.settings import Settings
+from domain.sla.policy import choose_policy
+from intelligence.triage import MessageTriage
+from storage.database import Database
+from storage.ledger.case_facts import CaseFacts, HouseRules, read_case, read_house_rules
+from storage.ledger.steps import write_step
+from workflows.encoding import command
+from workflows.ports import ActivityName, AssessCase, StepOutcome, StepWrite
+
+
+PUSHED_CHANNELS: Final = frozenset({Channel.EMAIL.value})
+"""Replies on these are carried out by us; on all others the customer's side, or an integration, pulls them."""
+
+
+class ConversationSteps:
+    def __init__(self, database: Database, triage: MessageTriage) -> None:
+        self._database = database
+        self._triage = triage
+        self._rules: HouseRules | None = None
+        self._rules_of: datetime | None = None
+
+    @activity.defn(name=ActivityName.ASSESS)
+    async def assess(self, asked: AssessCase) -> Assessment:
+        async with self._database.ledger.connection() as connection:
+            facts = await read_case(connection, asked.conversation_id, asked.message_ids)
+            if self._rules is None or facts.rules_changed_at != self._rules_of:
+                self._rules = await read_house_rules(connection, datetime.now(UTC))
+                self._rules_of = facts.rules_changed_at
+        heard = None
+        if facts.texts:
+            heard = await asyncio.to_thread(self._triage.triage, "\n".join(facts.texts))
+        known = (facts.intent, facts.intent_confidence)
+        if heard is None:
+            return assessment(facts, self._rules, known, facts.sentiment, facts.language)
+        intent = settled_intent(known, (heard.intent.intent, heard.intent.confidence))
+        return assessment(facts, self._rules, intent, heard.sentiment.score, heard.language or facts.language)
+
+    @activity.defn(name=ActivityName.WRITE_STEP)
+    async def write_step(self, written: StepWrite) -> StepOutcome:
+        commands = tuple(command(one) for one in written.commands)
+        try:
+            async with self._database.ledger.connection() as connection:
+                to_deliver = await write_step(connection, written.state, commands, written.at, PUSHED_CHANNELS)
+        except Refusal as refusal:
+            return StepOutcome(refused=refusal.code.value, detail=refusal.detail)
+        return StepOutcome(to_deliver=to_deliver)
+
+
+def assessment(
+    facts: CaseFacts,
+    house: HouseRules,
+    intent: tuple[str | None, float | None],
+    sentiment: float | None,
+    language: str | None,
+) -> Assessment:
+    """Put a case together out of what is known, what was heard and what is promised."""
+    settings = house.settings
+    name, confidence = intent
+    prediction = IntentPrediction(name, confidence or 0.0, (), "")
+    profile = profile_for(prediction, threshold=settings.intent_confidence_threshold)
+    policy = choose_policy(house.policies, facts.segment, facts.channel, name)
+    return Assessment(
+        channel=facts.channel,
+        pool=facts.pool,
+        segment=facts.segment,
+        intent=name,
+        intent_confidence=confidence,
+        sentiment=sentiment,
+        language=language,
+        product=profile.product,
+        priority=base_priority(facts.segment, sentiment),
+        skills=profile.required_skills,
+        languages=tuple(facts.languages),
+        subject=facts.subject,
+        promise=policy.terms() if policy else None,
+        rules=_rules(settings, Channel(facts.channel)),
+        known_owner=facts.owner_id,
+    )
+
+
+def _rules(settings: Settings, channel: Channel) -> Rules:
+    return Rules(
+        offer_timeout=settings.offer_timeouts[channel],
+        auto_accept=settings.auto_accept[channel],
+        units=settings.capacity_costs[channel],
+        wrap_up_limit=settings.wrap_up_limit,
+        wrap_up_extension=settings.wrap_up_extension,
+        reopen_window=settings.reopen_window,
+        exclusion_cooldown=settings.exclusion_cool_down,
+        idle_release=settings.idle_release,
+        max_reroutes=settings.max_reroutes,
+    )

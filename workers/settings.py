@@ -1,0 +1,23 @@
+"""What a process is told by its environment; every name starts with `BATON_`."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ProcessSettings(BaseSettings):
+    """`secret` is base64 of at least 32 random bytes: it signs visitor tokens and seals channel secrets."""
+
+    model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
+
+    postgres_url: str
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "default"
+    temporal_ui_url: str = "http://127.0.0.1:8233"
+    secret: str = Field(min_length=40)
+    embedded: bool = False
+    api_host: str = "127.0.0.1"
+    api_port: int = 8080
+    health_port: int | None = None
+    bootstrap_keys: dict[str, str] = Field(default_factory=dict)
+    model_directory: str | None = None
+    """Where trained models are kept; beside the process' other data when it is not given."""
