@@ -23,11 +23,16 @@ from email.utils import format_datetime, parseaddr
 from functools import partial
 from typing import Final
 
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
+from aiosmtpd.smtp import Session as SmtpSession
 from proxyprotocol.reader import ProxyProtocolReader
-from pymap.backend.dict import Config, Identity, Login
+from pymap.backend.dict import Config, Identity, Login, Session
+from pymap.backend.dict.mailbox import MailboxData
+from pymap.concurrent import Event
 from pymap.imap import IMAPServer
+from pymap.interfaces.login import IdentityInterface
 from pymap.parsing.message import AppendMessage
+from pymap.selected import SelectedMailbox
 from pymap.user import UserMetadata
 from pysasl.creds.server import ServerCredentials
 from pysasl.hashing import Cleartext
@@ -96,6 +101,30 @@ class _ImapConfig(Config):
         return b"Server ready"
 
 
+class _Session(Session):
+    """Tells an idling reader also of mail that came just before it began to idle.
+
+    The original looks only once something changes after that, so such mail waited for the next.
+    """
+
+    async def check_mailbox(
+        self, selected: SelectedMailbox, *, wait_on: Event | None = None, housekeeping: bool = False
+    ) -> SelectedMailbox:
+        known = selected.mod_sequence
+        mailbox = await self._get_selected(selected)
+        # The count of changes is told nowhere else.
+        changes = mailbox._mod_sequences.highest if isinstance(mailbox, MailboxData) else 0  # noqa: SLF001
+        is_behind = known is not None and known < changes
+        return await super().check_mailbox(selected, wait_on=None if is_behind else wait_on, housekeeping=housekeeping)
+
+
+class _User(Identity):
+    @asynccontextmanager
+    async def new_session(self) -> AsyncIterator[_Session]:
+        async with super().new_session() as session:
+            yield _Session(session.owner, session.config, session.mailbox_set, session.filter_set)
+
+
 class _Users(Login):
     """Every address is a user, all with the same password, from the first mail or login on."""
 
@@ -103,14 +132,17 @@ class _Users(Login):
         super().__init__(config)
         self._password = password
 
-    def user(self, address: str) -> Identity:
+    def user(self, address: str) -> _User:
         name = address.lower()
         self.users_dict.setdefault(name, UserMetadata(self.config, name, password=self._password))
-        return Identity(name, self, None, frozenset())
+        return _User(name, self, None, frozenset())
 
-    async def authenticate(self, credentials: ServerCredentials) -> Identity:
+    async def authenticate(self, credentials: ServerCredentials) -> _User:
         self.user(credentials.authcid)
-        return await super().authenticate(credentials)
+        return self.user((await super().authenticate(credentials)).name)
+
+    async def authorize(self, authenticated: IdentityInterface, authzid: str) -> _User:
+        return self.user((await super().authorize(authenticated, authzid)).name)
 
 
 class _Delivery:
@@ -121,7 +153,7 @@ class _Delivery:
         self._users = users
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd looks for this name
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: SMTP, session: SmtpSession, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         del server, session
         if address.lower().endswith(_NOWHERE):
@@ -130,7 +162,7 @@ class _Delivery:
         envelope.rcpt_options.extend(options)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - the same
+    async def handle_DATA(self, server: SMTP, session: SmtpSession, envelope: Envelope) -> str:  # noqa: N802 - the same
         del server
         content = envelope.content if isinstance(envelope.content, bytes) else b""
         received_at = datetime.now(UTC)
@@ -144,12 +176,12 @@ class _Delivery:
 
 def _smtp_connection(settings: MailServerSettings, delivery: _Delivery) -> SMTP:
     def authenticate(
-        _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, credentials: object
+        _server: SMTP, _session: SmtpSession, _envelope: Envelope, _mechanism: str, credentials: object
     ) -> AuthResult:
         known = isinstance(credentials, LoginPassword) and hmac.compare_digest(
             credentials.password, settings.password.encode()
         )
-        return AuthResult(success=known)
+        return AuthResult(success=known, handled=False)
 
     return SMTP(
         delivery,

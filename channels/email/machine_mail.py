@@ -12,7 +12,7 @@ from domain.channels import MessageKind
 OWN_ACCOUNT_FIELD: Final = "X-Baton-Account"
 """Names the mailbox that sent a message of ours; where it comes back to that mailbox, the mail runs in a circle."""
 
-_AUTOMATIC_FIELDS: Final = ("X-Autoreply", "X-Autorespond", "X-Auto-Response-Suppress", "X-Mail-Autoreply")
+_AUTOMATIC_FIELDS: Final = ("X-Autoreply", "X-Autorespond", "X-Mail-Autoreply")
 # Not `list`: people write to a support address that is a mailing group, and the group labels their mail so.
 _AUTOMATIC_PRECEDENCE: Final = frozenset({"bulk", "junk", "auto_reply"})
 _DELIVERY_ROBOTS: Final = frozenset({"mailer-daemon", "mail-daemon", "mailerdaemon"})
@@ -47,6 +47,10 @@ def _says_automatic(message: Message) -> bool:
     if submitted not in {"", "no"}:
         return True
     if any(field_value(message, name).lower() not in {"", "no", "none"} for name in _AUTOMATIC_FIELDS):
+        return True
+    # Asking for no out-of-office note is what a person's reply from a help desk does too, ours among them; asking for
+    # no answer of any kind is what robots do.
+    if "all" in re.split(r"[\s,;]+", field_value(message, "X-Auto-Response-Suppress").lower()):
         return True
     if field_value(message, "Precedence").lower() in _AUTOMATIC_PRECEDENCE:
         return True

@@ -11,11 +11,12 @@ import re
 import selectors
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from io import BufferedReader
 from typing import Final, Self, TypeVar
 
 from imap_tools import BaseMailBox, ImapToolsError, MailBox, MailBoxStartTls, MailBoxUnencrypted
@@ -126,11 +127,26 @@ class Mailbox:
         # and breaks on a line that has arrived in part. (Neither is annotated there.)
         self._connection.idle.start()  # type: ignore[no-untyped-call]
         try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._connection.client.socket(), selectors.EVENT_READ)
-                selector.select(min(self._account.poll_interval, _LONGEST_IDLE).total_seconds())
+            if not self._has_unread():
+                with selectors.DefaultSelector() as selector:
+                    selector.register(self._connection.client.socket(), selectors.EVENT_READ)
+                    selector.select(min(self._account.poll_interval, _LONGEST_IDLE).total_seconds())
         finally:
             self._connection.idle.stop()  # type: ignore[no-untyped-call]
+
+    def _has_unread(self) -> bool:
+        """Whether the server's next words came with its last ones: imaplib holds them, the socket shows nothing."""
+        client = self._connection.client
+        reader = getattr(client, "_file", None) or client.file  # the former from Python 3.14 on
+        connection = client.socket()
+        patience = connection.gettimeout()
+        connection.settimeout(0)
+        try:
+            return isinstance(reader, BufferedReader) and bool(reader.peek(1))
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            connection.settimeout(patience)
 
     def _fitting(self, uids: Sequence[int]) -> list[int]:
         """The first of them that fit a batch together, at least one."""
@@ -181,7 +197,7 @@ async def open_mailbox(account: EmailAccount) -> AsyncIterator[Mailbox]:
         mailbox.close()
 
 
-async def new_mail(account: EmailAccount, cursor: MailboxCursor | None) -> AsyncIterator[MailBatch]:
+async def new_mail(account: EmailAccount, cursor: MailboxCursor | None) -> AsyncGenerator[MailBatch, None]:
     """Every batch of mail after the cursor, as it comes, without end; raises `MailboxUnreachable`.
 
     Ask for the next batch only when this one and its cursor are stored.

@@ -22,7 +22,8 @@ def written_text(full_text: str) -> str:
     # The library's rules are regular expressions whose time grows with the cube of a line, and a stranger chooses the
     # line. The line that opens a quotation is short, so long ones are laid aside meanwhile.
     masked = "\n".join(_masked(line, number) for number, line in enumerate(lines))
-    written = _newest(masked[:_LOOKED_AT], masked[_LOOKED_AT:])
+    end = masked.rfind("\n", 0, _LOOKED_AT) if len(masked) > _LOOKED_AT else len(masked)
+    written = _newest(masked[:end], masked[end:])
     return _MASKED.sub(lambda found: lines[int(found.group(1))].lstrip("> "), written) or text
 
 
@@ -34,6 +35,9 @@ def _masked(line: str, number: int) -> str:
 
 def _newest(text: str, beyond: str) -> str:
     parts = EmailReplyParser(languages=list(_LANGUAGES)).read(text).replies
+    if not any(part.headers for part in parts):
+        # The library takes the indentation away; where it found no quotation, the text stays as it was written.
+        return _unsigned(text + beyond)
     opened = [bool(part.headers) for part in parts]
     contents = [part.content for part in parts]
     contents[-1] += beyond
