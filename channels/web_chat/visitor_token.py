@@ -15,6 +15,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
+from channels.adapter import ChannelError
 from domain.identity.addresses import SITE_USER_PREFIX
 
 _ALGORITHM: Final = "HS256"
@@ -22,11 +23,11 @@ _SHORTEST_SECRET: Final = 32  # bytes; RFC 7518, section 3.2, asks for a key as 
 _LONGEST_TOKEN: Final = 4_096
 
 
-class VisitorTokenRefused(Exception):  # noqa: N818 - says what happened
+class VisitorTokenRefused(ChannelError):  # noqa: N818 - says what happened
     """The token is not ours, not for this account, or no longer valid."""
 
 
-class IdentityProofRefused(Exception):  # noqa: N818 - says what happened
+class IdentityProofRefused(ChannelError):  # noqa: N818 - says what happened
     """The site's proof does not fit the user it is said to be for."""
 
 
