@@ -277,6 +277,18 @@ class _DecidedOffer:
     record: Decision
 
 
+def _plain_number(value: object) -> float | int:
+    """The scalars of arrays are numbers of Python's by inheritance only, which the encoder does not take for them."""
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, int):
+        return int(value)
+    raise TypeError(f"a decision holds a {type(value).__name__}")
+
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain_number)
+
+
 async def take_lease(database: Database, pool: str, holder: str) -> Lease:
     """Become the pool's dispatcher; whoever was it before is fenced off from here on."""
     async with database.ledger.connection() as connection:
@@ -418,4 +430,4 @@ async def _write_together(
     connection: LedgerConnection, pool: str, decided: Sequence[_DecidedOffer], now: datetime
 ) -> None:
     async with connection.transaction():
-        await connection.execute(_OFFER, {"decided": msgspec.json.encode(decided).decode(), "pool": pool, "now": now})
+        await connection.execute(_OFFER, {"decided": _ENCODER.encode(decided).decode(), "pool": pool, "now": now})
