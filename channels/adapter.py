@@ -1,8 +1,11 @@
 """What every platform adapter speaks: Baton's own message form, and one way to send.
 
 ChannelError
-├── Unparseable       what arrived is no message; set it aside, its neighbours proceed
-├── MailboxUnreachable  in channels.email.mailbox: the poller could not reach its server; try again
+├── Unparseable           what arrived is no message; set it aside, its neighbours proceed
+├── InvalidMessage        in channels.own_form: what was posted breaks our form; says where
+├── MailboxUnreachable    in channels.email.mailbox: the mail server could not be reached; try again
+├── VisitorTokenRefused   in channels.web_chat.visitor_token: not ours, or no longer
+├── IdentityProofRefused  there too: the site's proof does not fit its user
 └── DeliveryError
     ├── DeliveryRefused   the platform said no for good
     └── DeliveryFailed    it did not work this time; try again
