@@ -68,6 +68,10 @@ class Intake:
     reply_to: tuple[str, ...] = ()
     files: tuple[IntakeFile, ...] = ()
     failed_message_id: str | None = None
+    proven_too: tuple[NormalAddress, ...] = ()
+    """Other addresses the channel proved to be the sender's."""
+    claimed: tuple[NormalAddress, ...] = ()
+    """Other addresses the sender says are theirs: hints, kept for a person to confirm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,13 @@ left join thread on true
 _NEW_CUSTOMER: Final = """
 insert into customers
     (id, display_name, segment, languages, preferred_channels, attributes, created_at, updated_at)
-values (%s, %s, 'standard', '[]', '[]', '{}', clock_timestamp(), clock_timestamp())
+values (%s, %s, 'standard', '[]', '[]', %s, clock_timestamp(), clock_timestamp())
+"""
+_PROVEN: Final = """
+select i.customer_id
+from unnest(%s::text[], %s::text[]) with ordinality as proven(kind, address, place)
+join identities i on i.kind = proven.kind and i.address = proven.address and i.verified
+order by proven.place limit 1
 """
 _NEW_IDENTITY: Final = """
 insert into identities (id, customer_id, kind, address, verified, display_name, created_at)
@@ -248,6 +258,8 @@ async def _take_in_once(connection: LedgerConnection, message: Intake) -> TakenI
         found = await _find(connection, message)
     if found.duplicate:
         return found.duplicate
+    if found.identity_id is None and message.verified and await _joined_to_known(connection, message):
+        found = await _find(connection, message)
     destination = await _destination(connection, message, found)
     message_id = await _store(connection, message, destination)
     return TakenIn(message_id, destination.place.conversation_id, destination.customer_id, destination.thread_id, False)
@@ -337,22 +349,39 @@ async def _bounced(connection: LedgerConnection, message: Intake, failed_message
     return _Destination(ours.customer_id, None, place, ours.thread_id, (), signal=False)
 
 
+async def _joined_to_known(connection: LedgerConnection, message: Intake) -> bool:
+    """Whether the new address was given to the customer who is known by another that the channel proved as well."""
+    if not message.proven_too:
+        return False
+    kinds = [address.kind.value for address in message.proven_too]
+    values = [address.value for address in message.proven_too]
+    row = await (await connection.execute(_PROVEN, (kinds, values))).fetchone()
+    if row is None:
+        return False
+    await _new_identity(connection, str(row[0]), message.sender, message)
+    return True
+
+
 async def _new_customer(connection: LedgerConnection, message: Intake) -> tuple[str, str]:
-    customer_id, identity_id = new_id("cus"), new_id("idn")
+    customer_id = new_id("cus")
     name = message.display_name or message.sender.value
-    await connection.execute(_NEW_CUSTOMER, (customer_id, name))
+    claimed = [f"{address.kind}:{address.value}" for address in message.claimed]
+    attributes = {"claimed_addresses": claimed} if claimed else {}
+    await connection.execute(_NEW_CUSTOMER, (customer_id, name, Jsonb(attributes)))
+    identity_id = await _new_identity(connection, customer_id, message.sender, message)
+    if message.verified:
+        for address in message.proven_too:
+            await _new_identity(connection, customer_id, address, message)
+    return customer_id, identity_id
+
+
+async def _new_identity(connection: LedgerConnection, customer_id: str, address: NormalAddress, message: Intake) -> str:
+    identity_id = new_id("idn")
     await connection.execute(
         _NEW_IDENTITY,
-        (
-            identity_id,
-            customer_id,
-            message.sender.kind.value,
-            message.sender.value,
-            message.verified,
-            message.display_name,
-        ),
+        (identity_id, customer_id, address.kind.value, address.value, message.verified, message.display_name),
     )
-    return customer_id, identity_id
+    return identity_id
 
 
 async def _thread_in(connection: LedgerConnection, message: Intake, place: Place) -> str | None:

@@ -309,3 +309,33 @@ async def test_a_lost_race_leaves_no_half_written_customer(database: Database) -
     assert len({result.customer_id for result in results}) == 1
     assert await rows(database, "select count(*) from customers") == [(1,)]
     assert await rows(database, "select count(*) from messages") == [(20,)]
+
+
+SITE_USER = NormalAddress(AddressKind.SITE_USER, "user:mia")
+MIA = NormalAddress(AddressKind.EMAIL, "mia@mail.example")
+
+
+def chat(**changes: object) -> Intake:
+    return sms(**{"channel": Channel.WEB_CHAT, "account": "widget", "sender": SITE_USER, "thread_key": "s1", **changes})
+
+
+async def test_an_address_proven_beside_another_is_the_same_customers(database: Database) -> None:
+    mailed = await taken(database, mail())
+    chatted = await taken(database, chat(proven_too=(MIA,)))
+    assert chatted.customer_id == mailed.customer_id
+    assert chatted.conversation_id == mailed.conversation_id
+    assert (await taken(database, chat())).customer_id == mailed.customer_id
+
+
+async def test_an_address_proven_at_first_sight_is_known_later(database: Database) -> None:
+    chatted = await taken(database, chat(proven_too=(MIA,)))
+    assert (await taken(database, mail())).conversation_id == chatted.conversation_id
+
+
+async def test_a_typed_address_is_kept_as_a_hint_and_joins_nobody(database: Database) -> None:
+    mailed = await taken(database, mail())
+    visitor = NormalAddress(AddressKind.VISITOR, "v1")
+    chatted = await taken(database, chat(sender=visitor, verified=False, claimed=(MIA,)))
+    assert chatted.customer_id != mailed.customer_id
+    [(attributes,)] = await rows(database, "select attributes from customers where id = %s", chatted.customer_id)
+    assert attributes == {"claimed_addresses": ["email:mia@mail.example"]}
