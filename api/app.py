@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, FastAPI
 
-from api import health
+from api import health, me
 from api.authentication import KeyRing
 from api.context import ApiContext
 from api.measures import Measures
@@ -10,7 +10,10 @@ from api.middleware import install_middleware
 from api.problems import install_problem_handlers
 from api.rate_limit import RateLimit
 
-ROUTERS: tuple[APIRouter, ...] = (health.router,)
+ROUTERS: tuple[APIRouter, ...] = (
+    health.router,
+    me.router,
+)
 
 
 def create_app(context: ApiContext) -> FastAPI:
