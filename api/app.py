@@ -2,15 +2,17 @@
 
 from fastapi import APIRouter, FastAPI
 
-from api import health, me
+from api import events, health, me
 from api.authentication import KeyRing
 from api.context import ApiContext
+from api.events import EventBell
 from api.measures import Measures
 from api.middleware import install_middleware
 from api.problems import install_problem_handlers
 from api.rate_limit import RateLimit
 
 ROUTERS: tuple[APIRouter, ...] = (
+    events.router,
     health.router,
     me.router,
 )
@@ -31,6 +33,7 @@ def create_app(context: ApiContext) -> FastAPI:
     app.state.context = context
     app.state.keys = KeyRing(context.database)
     app.state.rate_limit = RateLimit(context.options.requests_per_second, context.options.request_burst)
+    app.state.event_bell = EventBell(context.database)
     app.state.measures = measures
     for router in ROUTERS:
         app.include_router(router)
