@@ -1,8 +1,10 @@
 """The matching transaction: who waits in a pool meets who is free, and the offers are committed or nothing is.
 
 A pass holds the pool's lease, so that passes of one pool follow each other and the holder of an older lease commits
-nothing; then the tickets, then the agents. Tickets that somebody else holds are skipped: whoever holds one is about to
-change it. Agents are waited for: skipping one who is only being looked at would say "nobody is free" while they are.
+nothing; then the agents, then the tickets of those it has decided on. Agents are waited for: skipping one who is only
+being looked at would say "nobody is free" while they are. Tickets that somebody else holds, or has changed since they
+were read, are skipped: whoever holds one is about to change it. Since a pass never waits for a ticket while it holds
+agents, it stands in nobody's way for ever, although the others lock tickets first.
 """
 
 import asyncio
@@ -17,25 +19,22 @@ from psycopg.rows import class_row
 
 from domain.channels import Channel
 from domain.errors import InvalidInput
-from domain.routing.from_settings import VALUE_WEIGHTS, made_urgent, policy_of, pools_reached
+from domain.routing.from_settings import policy_of, pools_reached
 from domain.routing.matching import match
 from domain.routing.model import (
     AgentCapacity,
     AgentKind,
     Decision,
     Matching,
-    SkillNeed,
     SuccessModel,
     Unmatched,
-    WaitingCase,
 )
-from domain.routing.policy import RoutingPolicy
 from domain.settings import DEFAULTS, Json, Settings, settings_from_json
 from storage.database import Database, LedgerConnection
 from storage.ids import new_id
+from storage.ledger.pool_queue import PoolQueue, Ticket
 
 QUEUE_CHANNEL: Final = "baton_queue"
-MOST_TICKETS: Final = 5_000
 REASONS_UP_TO: Final = 1_000
 """Longer queues are not told, ticket by ticket, why they wait: it would cost more than the matching."""
 
@@ -58,20 +57,6 @@ select exists (
       and (a.pool = any(%(pools)s)
            or a.id in (select t.only_agent from queue_tickets t where t.pool = %(pool)s and t.only_agent is not null))
 )
-"""
-# A warm transfer leaves the conversation with its agent until the next one accepts: that agent is not the next one.
-_TICKETS: Final = """
-select t.conversation_id, t.ticket, t.episode, t.queued_at, t.channel, t.units, t.priority, t.urgent, t.segment,
-       t.intent, t.product, t.sentiment, t.languages, t.required_skills, t.next_breach_at, t.excluded,
-       t.exclusions_clear_at, t.only_agent, t.affinity_agent, t.affinity_at, t.offer_seconds, t.auto_accept,
-       (select a.agent_id from assignments a where a.conversation_id = t.conversation_id and a.ended_at is null)
-           as held_by
-from queue_tickets t
-where t.pool = %s and t.conversation_id <> all(%s)
-  and not exists (select from offers o where o.conversation_id = t.conversation_id and o.state = 'pending')
-order by t.urgent desc, t.queued_at, t.conversation_id
-limit %s
-for update of t skip locked
 """
 _AGENTS: Final = """
 select id, pool, kind, skills, languages, least(capacity, load_limit) as capacity, load, channel_ceilings, preferences,
@@ -160,58 +145,6 @@ class Pass:
     @property
     def until_next_change(self) -> timedelta | None:
         return None if self.next_change_at is None else self.next_change_at - self.at
-
-
-@dataclass(frozen=True, slots=True)
-class _Ticket:
-    conversation_id: str
-    ticket: int
-    episode: int
-    queued_at: datetime
-    channel: str
-    units: int
-    priority: int
-    urgent: bool
-    segment: str
-    intent: str | None
-    product: str | None
-    sentiment: float | None
-    languages: list[str]
-    required_skills: list[tuple[str, int]]
-    next_breach_at: datetime | None
-    excluded: list[str]
-    exclusions_clear_at: datetime | None
-    only_agent: str | None
-    affinity_agent: str | None
-    affinity_at: datetime | None
-    offer_seconds: float
-    auto_accept: bool
-    held_by: str | None
-
-    def case(self, pool: str, policy: RoutingPolicy) -> WaitingCase:
-        waiting = WaitingCase(
-            conversation_id=self.conversation_id,
-            ticket=self.ticket,
-            pool=pool,
-            queued_at=self.queued_at,
-            channel=self.channel,
-            units=self.units,
-            required_skills=tuple(SkillNeed(skill, level) for skill, level in self.required_skills),
-            languages=frozenset(self.languages),
-            priority=self.priority,
-            segment=self.segment,
-            value_weight=VALUE_WEIGHTS.get(self.segment, 1.0),
-            intent=self.intent,
-            product=self.product,
-            sentiment=self.sentiment,
-            next_breach_at=self.next_breach_at,
-            excluded=frozenset(self.excluded) | ({self.held_by} if self.held_by is not None else frozenset()),
-            exclusions_clear_at=self.exclusions_clear_at,
-            only_agent=self.only_agent,
-            affinity_agent=self.affinity_agent,
-            affinity_at=self.affinity_at,
-        )
-        return made_urgent(waiting, policy) if self.urgent else waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,15 +243,22 @@ async def read_settings(connection: LedgerConnection) -> Settings:
 
 
 async def match_pool(
-    database: Database, lease: Lease, success: SuccessModel, *, passed_over: Sequence[str] = ()
+    database: Database,
+    lease: Lease,
+    success: SuccessModel,
+    *,
+    queue: PoolQueue | None = None,
+    passed_over: Sequence[str] = (),
 ) -> Pass:
     """Offer what waits in the pool to who is free, in one transaction; `passed_over` conversations are left alone.
 
+    A `queue` kept from pass to pass spares reading again what has not changed; whatever it holds, the ledger decides.
     An offer that a constraint refuses is left out and told; the others are made.
 
     Raises:
         FencedOffError: the lease is no longer ours; nothing was changed.
     """
+    queue = PoolQueue(lease.pool) if queue is None else queue
     async with database.ledger.connection() as connection:
         now = await _hold(connection, lease)
         try:
@@ -330,18 +270,20 @@ async def match_pool(
         found = await (await connection.execute(_ANYONE_FREE, {"pool": lease.pool, "pools": pools})).fetchone()
         if found is None or not found[0]:
             return Pass(now, settings_unreadable=unreadable)
-        async with connection.cursor(row_factory=class_row(_Ticket)) as cursor:
-            await cursor.execute(_TICKETS, (lease.pool, list(passed_over), MOST_TICKETS))
-            tickets = {ticket.conversation_id: ticket for ticket in await cursor.fetchall()}
-        if not tickets:
+        await queue.follow(connection, policy, list(passed_over))
+        if not queue.tickets:
             return Pass(now, settings_unreadable=unreadable)
-        agents = await _lock_agents(connection, pools, tickets.values())
-        cases = [ticket.case(lease.pool, policy) for ticket in tickets.values()]
+        agents = await _lock_agents(connection, pools, queue.tickets.values())
         # A long queue takes a while to solve: the loop has heartbeats to send meanwhile.
         matching: Matching = await asyncio.to_thread(
-            match, cases, agents, policy, success, now, tell_unmatched=len(cases) <= REASONS_UP_TO
+            match, queue.waiting, agents, policy, success, now, tell_unmatched=len(queue.tickets) <= REASONS_UP_TO
         )
-        decided = [_decided(decision, tickets[decision.conversation_id], now) for decision in matching.decisions]
+        held = await queue.lock(connection, [decision.conversation_id for decision in matching.decisions])
+        decided = [
+            _decided(decision, queue.tickets[decision.conversation_id], now)
+            for decision in matching.decisions
+            if decision.conversation_id in held
+        ]
         refused = await _write(connection, lease.pool, decided, now)
         lost = {one.conversation_id for one in refused}
         return Pass(
@@ -367,7 +309,7 @@ async def _hold(connection: LedgerConnection, lease: Lease) -> datetime:
 
 
 async def _lock_agents(
-    connection: LedgerConnection, pools: Sequence[str], tickets: Iterable[_Ticket]
+    connection: LedgerConnection, pools: Sequence[str], tickets: Iterable[Ticket]
 ) -> list[AgentCapacity]:
     named = {ticket.only_agent for ticket in tickets if ticket.only_agent is not None}
     async with connection.cursor(row_factory=class_row(_AgentRow)) as cursor:
@@ -381,7 +323,7 @@ async def _lock_agents(
     return [agent.offered_capacity(loads.get(agent.id, {})) for agent in agents]
 
 
-def _decided(decision: Decision, ticket: _Ticket, now: datetime) -> _DecidedOffer:
+def _decided(decision: Decision, ticket: Ticket, now: datetime) -> _DecidedOffer:
     offer_id = new_id("off")
     expires_at = now + timedelta(seconds=ticket.offer_seconds)
     return _DecidedOffer(

@@ -4,9 +4,13 @@ from datetime import timedelta
 import pytest
 from temporalio.converter import DataConverter
 
+from activities.learned_success import LearnedFromLedger
+from domain.routing.from_settings import policy_of
 from domain.routing.success import SuccessLearner
+from domain.settings import DEFAULTS
 from storage.database import Database
 from storage.ledger.matching import FencedOffError, Pass, match_pool, take_lease
+from storage.ledger.pool_queue import PoolQueue
 from storage.ledger.success_history import HistoryPosition, ended_since
 from tests.integration.dispatch_ledger import (
     LONG_AGO,
@@ -283,6 +287,45 @@ async def test_an_offer_the_database_refuses_costs_only_itself(database: Databas
     assert await offered(database) == {"con_1": "agt_1"}
     assert await loads(database) == {"agt_1": 34}
     assert (await match_pool(database, lease, NOBODY_KNOWN, passed_over=["con_2"])).refused == ()
+
+
+async def test_a_queue_kept_between_passes_follows_the_ledger(database: Database) -> None:
+    lease = await take_lease(database, POOL, "test")
+    queue = PoolQueue(POOL)
+    await add_agent(database, "agt_1", capacity=1000)
+    for name in ("con_stays", "con_changes", "con_leaves"):
+        await add_ticket(database, name, skills=[("billing", 1)])
+    assert (await match_pool(database, lease, NOBODY_KNOWN, queue=queue)).offers == ()
+    await rows(database, "update queue_tickets set required_skills = '[]' where conversation_id = 'con_changes'")
+    await rows(database, "delete from queue_tickets where conversation_id = 'con_leaves'")
+    await add_ticket(database, "con_comes")
+    await match_pool(database, lease, NOBODY_KNOWN, queue=queue)
+    assert await offered(database) == {"con_changes": "agt_1", "con_comes": "agt_1"}
+    await match_pool(database, lease, NOBODY_KNOWN, queue=queue)
+    assert set(queue.tickets) == {"con_stays"}
+
+
+async def test_a_ticket_that_changed_after_it_was_read_is_not_decided_on(database: Database) -> None:
+    queue = PoolQueue(POOL)
+    await add_ticket(database, "con_1")
+    await add_ticket(database, "con_2")
+    async with database.ledger.connection() as connection:
+        await queue.follow(connection, policy_of(DEFAULTS), [])
+        await rows(database, "update queue_tickets set urgent = true where conversation_id = 'con_1'")
+        assert await queue.lock(connection, ["con_1", "con_2"]) == {"con_2"}
+
+
+async def test_the_model_learns_what_ended_since_it_was_last_asked(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.learned_success.REFRESH_AFTER", timedelta())
+    learned = LearnedFromLedger(database)
+    await add_agent(database, "agt_1")
+    assert (await learned.model()).version == "success-0"
+    for number in (1, 2):
+        await add_conversation(database, f"con_{number}")
+        await add_resolution(database, f"con_{number}", "agt_1", "resolved", LONG_AGO + timedelta(hours=number))
+        assert (await learned.model()).version == f"success-{number}"
 
 
 async def test_success_is_learned_from_who_ended_a_case_and_who_only_held_it(database: Database) -> None:
