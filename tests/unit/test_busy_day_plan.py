@@ -1,0 +1,85 @@
+from collections import Counter
+
+import pytest
+
+from domain.channels import Channel
+from domain.closing_thanks import is_closing_thanks
+from domain.intents import PROFILES
+from simulator.busy_day.lines import COMING_BACK, FOLLOW_UPS, ON_ANOTHER_CHANNEL, OPENING_LINES, THANKS
+from simulator.busy_day.plan import Mishap, plan_day
+
+
+def test_the_same_seed_gives_the_same_day() -> None:
+    assert plan_day(7, 50) == plan_day(7, 50)
+    assert plan_day(7, 50) != plan_day(8, 50)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_every_day_shows_each_mishap_a_duplicate_a_return_and_a_second_channel(seed: int) -> None:
+    customers = plan_day(seed, 3).customers
+
+    assert {customer.mishap for customer in customers} >= set(Mishap) - {Mishap.NONE}
+    assert any(customer.opening.sent_twice for customer in customers)
+    assert any(customer.comes_back for customer in customers)
+    assert any(customer.elsewhere for customer in customers)
+
+
+def test_a_conversation_with_a_mishap_comes_on_a_channel_that_agents_accept_by_hand() -> None:
+    for customer in plan_day(3, 300).customers:
+        assert customer.mishap is Mishap.NONE or customer.opening.channel is not Channel.EMAIL
+
+
+def test_about_a_third_of_the_customers_write_on_a_second_channel() -> None:
+    customers = plan_day(5, 600).customers
+    elsewhere = [customer for customer in customers if customer.elsewhere]
+
+    assert 150 < len(elsewhere) < 250
+    assert all(one.elsewhere and one.elsewhere.channel is not one.opening.channel for one in elsewhere)
+
+
+@pytest.mark.parametrize("conversations", [1, 40, 1000])
+def test_somebody_on_the_floor_can_take_every_intent(conversations: int) -> None:
+    agents = [dict(agent.skills) for agent in plan_day(11, conversations).agents]
+
+    for profile in PROFILES.values():
+        needs = dict(profile.required_skills).items()
+        for skill, level in needs:
+            assert sum(agent.get(skill, 0) >= level for agent in agents) >= 2
+    assert 8 <= len(agents) <= 12
+
+
+def test_customers_speak_the_utterances_they_are_given_and_no_others() -> None:
+    plan = plan_day(1, 10, ["How do I pay?", "  ", "Where is it?", "Stop it"])
+
+    said = Counter(customer.opening.text for customer in plan.customers)
+    assert set(said) == {"How do I pay?", "Where is it?", "Stop it"}
+    assert min(said.values()) == 3
+
+
+def test_every_intent_that_asks_something_of_us_has_two_lines() -> None:
+    assert set(OPENING_LINES) == set(PROFILES) - {"greeting", "closing", "out_of_scope"}
+    assert len({line for lines in OPENING_LINES.values() for line in lines}) == 2 * len(OPENING_LINES)
+
+
+def test_only_thanks_are_taken_for_thanks() -> None:
+    wanting = [
+        *FOLLOW_UPS,
+        *ON_ANOTHER_CHANNEL,
+        *COMING_BACK,
+        *(line for pair in OPENING_LINES.values() for line in pair),
+    ]
+
+    assert all(is_closing_thanks(line) for line in THANKS)
+    assert not any(is_closing_thanks(line) for line in wanting)
+
+
+def test_addresses_of_two_customers_never_meet() -> None:
+    customers = plan_day(2, 1000).customers
+
+    for channel in (Channel.EMAIL, Channel.SMS, Channel.WEB_CHAT):
+        assert len({customer.address(channel) for customer in customers}) == 1000
+
+
+def test_a_day_without_conversations_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        plan_day(1, 0)
