@@ -5,6 +5,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from storage.database import Database, LedgerConnection
+from storage.day_figures import DayFigures, SlaFigures, day_figures
 from storage.tables import (
     Agent,
     Assignment,
@@ -250,3 +251,17 @@ async def test_an_acknowledged_message_without_a_row_is_seen(ledger: LedgerConne
     found = await acknowledged_but_not_stored(ledger, ["p1", "p2"])
 
     assert [violation.subject for violation in found] == ["p2"]
+
+
+async def test_the_figures_of_the_day_are_counted_from_the_rows(ledger: LedgerConnection) -> None:
+    await ledger.execute(BREAKS["message_stored_more_than_once"].encode())
+
+    assert await day_figures(ledger) == DayFigures(
+        messages_stored=2,
+        duplicates_stored=1,
+        conversations=1,
+        merged=0,
+        offers={"accepted": 2},
+        reroutes=0,
+        sla={"first_response": SlaFigures(met=0, breached=1)},
+    )
