@@ -1,5 +1,7 @@
 """What a process is told by its environment; every name starts with `BATON_`."""
 
+import base64
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -19,5 +21,9 @@ class ProcessSettings(BaseSettings):
     api_port: int = 8080
     health_port: int | None = None
     bootstrap_keys: dict[str, str] = Field(default_factory=dict)
-    model_directory: str | None = None
-    """Where trained models are kept; beside the process' other data when it is not given."""
+    model_directory: str = ".baton/models"
+    """Where trained models are kept."""
+
+    @property
+    def secret_bytes(self) -> bytes:
+        return base64.b64decode(self.secret)

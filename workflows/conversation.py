@@ -17,7 +17,10 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.conversation import events
+    # `from package import module` would slip past the sandbox and load a second copy of the module.
+    import domain.conversation.events as events  # noqa: PLR0402
+    import workflows.messages as messages  # noqa: PLR0402
+    import workflows.search_attributes as search_attributes  # noqa: PLR0402
     from domain.conversation.commands import Command, Happened
     from domain.conversation.deadlines import NextDeadline, deadlines
     from domain.conversation.description import details, waiting_for
@@ -26,7 +29,6 @@ with workflow.unsafe.imports_passed_through():
     from domain.conversation.state import ConversationState, Phase
     from domain.conversation.step import Step, step
     from domain.conversation.terms import Assessment
-    from workflows import messages, search_attributes
     from workflows.alarm import Alarm
     from workflows.carried import Signal, pack, signal_of, unpack
     from workflows.conversation_start import CONVERSATION_WORKFLOW, ConversationStart

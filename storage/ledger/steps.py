@@ -37,16 +37,18 @@ _DEQUEUE: Final = "delete from queue_tickets where conversation_id = %s and tick
 _UNHEARD_OFFERS: Final = """
 select id from offers where conversation_id = %s and ticket = %s and state = 'pending'
 """
+_LOCK_TICKET: Final = "select from queue_tickets where conversation_id = %s for update"
+_WAS_OFFERED: Final = "select from offers where conversation_id = %s and ticket = %s"
 _ENQUEUE: Final = """
 insert into queue_tickets
     (conversation_id, ticket, pool, episode, queued_at, entered_at, channel, units, priority, urgent, segment, intent,
      product, sentiment, languages, required_skills, next_breach_at, excluded, exclusions_clear_at, only_agent,
      affinity_agent, affinity_at, offer_seconds, auto_accept)
-select %(conversation)s, %(ticket)s, %(pool)s, %(episode)s, %(queued_at)s, %(entered_at)s, %(channel)s, %(units)s,
-       %(priority)s, %(urgent)s, %(segment)s, %(intent)s, %(product)s, %(sentiment)s, %(languages)s, %(skills)s,
-       %(next_breach_at)s, %(excluded)s, %(exclusions_clear_at)s, %(only_agent)s, %(affinity_agent)s, %(affinity_at)s,
-       %(offer_seconds)s, %(auto_accept)s
-where not exists (select from offers where conversation_id = %(conversation)s and ticket = %(ticket)s)
+values
+    (%(conversation)s, %(ticket)s, %(pool)s, %(episode)s, %(queued_at)s, %(entered_at)s, %(channel)s, %(units)s,
+     %(priority)s, %(urgent)s, %(segment)s, %(intent)s, %(product)s, %(sentiment)s, %(languages)s, %(skills)s,
+     %(next_breach_at)s, %(excluded)s, %(exclusions_clear_at)s, %(only_agent)s, %(affinity_agent)s, %(affinity_at)s,
+     %(offer_seconds)s, %(auto_accept)s)
 on conflict (conversation_id) do update set
     ticket = excluded.ticket, pool = excluded.pool, episode = excluded.episode, queued_at = excluded.queued_at,
     entered_at = excluded.entered_at, channel = excluded.channel, units = excluded.units, priority = excluded.priority,
@@ -75,17 +77,20 @@ where id = %(agent)s returning pool
 """
 _UNRESPONSIVE: Final = """
 with gone as (
-    update agents set presence = 'not_responding', presence_since = %(at)s, updated_at = %(at)s
+    update agents set presence = 'not_responding', presence_since = %(at)s::timestamptz,
+                      updated_at = %(at)s::timestamptz
     where id = %(agent)s and presence in ('online', 'transfers_only')
     returning id, pool, capacity
 ), ended as (
-    update presence_spans set ended_at = %(at)s from gone where agent_id = gone.id and ended_at is null
+    update presence_spans set ended_at = %(at)s::timestamptz from gone where agent_id = gone.id and ended_at is null
 ), begun as (
     insert into presence_spans (agent_id, presence, capacity, started_at)
-    select id, 'not_responding', capacity, %(at)s from gone
+    select id, 'not_responding', capacity, %(at)s::timestamptz from gone
 )
 insert into events (at, kind, agent_id, pool, data)
-select %(at)s, 'presence_changed', id, pool, '{"presence": "not_responding", "cause": "offer_timed_out"}' from gone
+select %(at)s::timestamptz, 'presence_changed', id, pool,
+       '{"presence": "not_responding", "cause": "offer_timed_out"}'
+from gone
 """
 _TAKE_ROOM: Final = """
 update agents set load = load + %(units)s, last_assigned_at = %(at)s, updated_at = %(at)s
@@ -99,14 +104,14 @@ update assignments set ended_at = %s, end_cause = %s where id = %s and ended_at 
 _START_ASSIGNMENT: Final = """
 insert into assignments
     (id, conversation_id, episode, agent_id, offer_id, channel, units, how, score, full_history, started_at)
-select %(id)s, %(conversation)s, %(episode)s, %(agent)s, %(offer)s, %(channel)s,
-       coalesce(offer.units, %(units)s), %(how)s, offer.score,
+select %(id)s::text, %(conversation)s::text, %(episode)s, %(agent)s::text, %(offer)s::text, %(channel)s::text,
+       coalesce(offer.units, %(units)s), %(how)s::text, offer.score,
        not exists (
            select from identities mine join identities other using (kind, address)
            join messages m on m.customer_id = other.customer_id
-           where mine.customer_id = %(customer)s and other.customer_id <> %(customer)s),
+           where mine.customer_id = %(customer)s::text and other.customer_id <> %(customer)s::text),
        %(at)s
-from (select 1) as one left join offers offer on offer.id = %(offer)s
+from (select 1) as one left join offers offer on offer.id = %(offer)s::text
 """
 
 _CLOCK: Final = """
@@ -120,8 +125,10 @@ on conflict (conversation_id, metric, episode, number) do update set
     ended_at = excluded.ended_at, business_seconds = excluded.business_seconds, paused_seconds = excluded.paused_seconds
 """
 _SEND: Final = """
-update messages set delivery = case when %(internal)s or not channel = any(%(pushed)s) then 'sent' else 'queued' end,
-                    at = %(at)s, sent_at = case when %(internal)s or not channel = any(%(pushed)s) then %(at)s end
+update messages set
+    at = %(at)s::timestamptz,
+    delivery = case when %(is_done)s::boolean or not channel = any(%(pushed)s) then 'sent' else 'queued' end,
+    sent_at = case when %(is_done)s::boolean or not channel = any(%(pushed)s) then %(at)s::timestamptz end
 where id = %(id)s and delivery = 'draft' returning delivery
 """
 _RESOLUTION: Final = """
@@ -129,11 +136,14 @@ insert into resolutions
     (conversation_id, episode, customer_id, intent, segment, pool, agent_id, first_channel, channels, opened_at,
      queued_at, accepted_at, first_response_at, resolved_at, business_seconds, wrap_up_code, end_reason, inbound,
      outbound, offers, declines, timeouts, reroutes, transfers, misroutes, touches, touches_with_history)
-select %(conversation)s, %(episode)s, %(customer)s, %(intent)s, %(segment)s, %(pool)s, %(agent)s, %(first_channel)s,
-       %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s, %(resolved_at)s,
-       %(business_seconds)s, %(wrap_up_code)s, %(end_reason)s, %(inbound)s, %(outbound)s, %(offers)s, %(declines)s,
-       %(timeouts)s, %(reroutes)s, %(transfers)s, %(misroutes)s, count(*), count(*) filter (where full_history)
-from assignments where conversation_id = %(conversation)s and episode = %(episode)s
+values
+    (%(conversation)s, %(episode)s, %(customer)s, %(intent)s, %(segment)s, %(pool)s, %(agent)s, %(first_channel)s,
+     %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s, %(resolved_at)s,
+     %(business_seconds)s, %(wrap_up_code)s, %(end_reason)s, %(inbound)s, %(outbound)s, %(offers)s, %(declines)s,
+     %(timeouts)s, %(reroutes)s, %(transfers)s, %(misroutes)s,
+     (select count(*) from assignments where conversation_id = %(conversation)s and episode = %(episode)s),
+     (select count(*) from assignments
+      where conversation_id = %(conversation)s and episode = %(episode)s and full_history))
 on conflict (conversation_id, episode) do nothing
 """
 _EVENT: Final = """
@@ -142,12 +152,12 @@ values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (dedupe_key) where dedup
 """
 _PROJECT: Final = """
 update conversations set
-    step = %(step)s, state = %(state)s, episode = %(episode)s, subject = coalesce(%(subject)s, subject),
+    step = %(step)s, state = %(state)s, episode = %(episode)s, subject = coalesce(%(subject)s::text, subject),
     intent = %(intent)s, intent_confidence = %(intent_confidence)s, sentiment = %(sentiment)s, language = %(language)s,
     priority = %(priority)s, pool = %(pool)s, agent_id = %(agent_id)s, owner_id = %(owner_id)s, channels = %(channels)s,
     waiting_for = %(waiting_for)s, waiting_until = %(waiting_until)s, queued_at = %(queued_at)s,
-    resolved_at = %(resolved_at)s, end_reason = %(end_reason)s, updated_at = %(at)s,
-    closed_at = case when %(final)s then %(at)s else closed_at end
+    resolved_at = %(resolved_at)s, end_reason = %(end_reason)s, updated_at = %(at)s::timestamptz,
+    closed_at = case when %(final)s::boolean then %(at)s::timestamptz else closed_at end
 where id = %(id)s
 """
 
@@ -243,7 +253,12 @@ async def _unheard_offers(connection: LedgerConnection, record: _Record, command
 
 
 async def _enqueue(connection: LedgerConnection, record: _Record, command: Enqueue) -> None:
+    """Put the ticket; the lock waits for a dispatcher that is just offering it, and then its offer is seen."""
     waiting, case = command.waiting, record.case
+    await connection.execute(_LOCK_TICKET, (record.state.conversation_id,))
+    offered = await connection.execute(_WAS_OFFERED, (record.state.conversation_id, waiting.ticket))
+    if await offered.fetchone() is not None:
+        return
     await connection.execute(
         _ENQUEUE,
         {
@@ -350,7 +365,7 @@ async def _tell(connection: LedgerConnection, record: _Record) -> None:
 async def _send(connection: LedgerConnection, record: _Record, reply: SendReply, pushed: frozenset[str]) -> bool:
     """Release a draft; tells whether somebody has to carry it to its channel."""
     cursor = await connection.execute(
-        _SEND, {"id": reply.message_id, "internal": reply.internal, "pushed": sorted(pushed), "at": record.at}
+        _SEND, {"id": reply.message_id, "is_done": reply.internal, "pushed": sorted(pushed), "at": record.at}
     )
     row = await cursor.fetchone()
     return row is not None and row[0] == "queued"

@@ -1,0 +1,61 @@
+"""The API process: uvicorn around the app, with a Temporal client that connects when it is first needed."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from temporalio.client import Client
+
+from api.app import create_app
+from api.context import ApiContext, ApiOptions
+from storage.database import Database
+from workers.settings import ProcessSettings
+from workers.temporal_connection import connect
+
+_CONNECTIONS = 30
+_GRACE_SECONDS = 5
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the command line, which stops every role the same way."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def run_api(settings: ProcessSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; live streams are given a few seconds to end."""
+    database = Database(settings.postgres_url, pool_size=_CONNECTIONS)
+    await database.open()
+    client = await connect(settings, lazy=True)
+
+    async def temporal() -> Client:
+        return client
+
+    context = ApiContext(
+        database=database,
+        temporal=temporal,
+        secret=settings.secret_bytes,
+        options=ApiOptions(temporal_ui_url=settings.temporal_ui_url, temporal_namespace=settings.temporal_namespace),
+    )
+    server = _Server(
+        uvicorn.Config(
+            create_app(context),
+            host=settings.api_host,
+            port=settings.api_port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+    )
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+    finally:
+        stopping.cancel()
+        await database.close()
