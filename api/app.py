@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, FastAPI
 
-from api import events, health, me
+from api import conversations, events, health, me
 from api.authentication import KeyRing
 from api.context import ApiContext
 from api.events import EventBell
@@ -15,6 +15,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     health.router,
     me.router,
+    conversations.router,
 )
 
 

@@ -1,0 +1,324 @@
+"""Conversations as they are read: the list, the one, its timeline, its customer, and why it went to whom."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field, JsonValue
+
+from api.conversation_shape import ConversationAnswer, ConversationState, answer_of, conversation_answer
+from api.cursors import Page, Pages
+from api.problems import NotFound
+from api.route import BatonRoute, Caller, Context, Records
+from api.sight import seen_conversation, viewer_of
+from storage.records.conversations import (
+    ConversationFilter,
+    ConversationOrder,
+    list_conversations,
+    list_decisions,
+    with_parts,
+)
+from storage.records.customer_context import CustomerContext, find_context
+from storage.records.timeline import TimelineEntry, list_timeline
+from storage.tables import Conversation, Message, RoutingDecision
+
+router = APIRouter(prefix="/v1/conversations", route_class=BatonRoute, tags=["desk"])
+
+_Id = Annotated[str | None, Query(max_length=200)]
+
+
+class AuthorAnswer(BaseModel):
+    kind: str = Field(examples=["customer"], description="customer, agent, supervisor or system")
+    id: str | None = Field(examples=["cus_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+
+
+class AttachmentAnswer(BaseModel):
+    id: str | None = Field(default=None, examples=["att_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    name: str = Field(examples=["invoice.pdf"])
+    content_type: str = Field(examples=["application/pdf"])
+    size: int = Field(examples=[52311])
+
+
+class TimelineAnswer(BaseModel):
+    """A message, a note or an event; what does not belong to its kind is null."""
+
+    id: str = Field(examples=["msg_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    kind: Literal["message", "note", "event"]
+    at: datetime
+    channel: str | None = Field(examples=["email"])
+    thread_id: str | None = Field(examples=["thr_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    direction: str | None = Field(examples=["inbound"])
+    author: AuthorAnswer | None
+    subject: str | None = Field(examples=["Invoice 1042"])
+    text: str | None = Field(examples=["I was charged twice."])
+    html: str | None = Field(examples=[None])
+    attachments: list[AttachmentAnswer]
+    delivery: str | None = Field(examples=["received"])
+    delivery_error: str | None = Field(examples=[None])
+    event: str | None = Field(examples=[None], description="What happened, for an event")
+    agent_id: str | None = Field(examples=[None], description="The agent an event is about")
+    data: dict[str, JsonValue] | None = Field(examples=[None])
+
+
+class CustomerAnswer(BaseModel):
+    id: str = Field(examples=["cus_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    display_name: str = Field(examples=["Mia Rossi"])
+    segment: str = Field(examples=["gold"])
+    time_zone: str | None = Field(examples=["Europe/Rome"])
+    languages: list[str] = Field(examples=[["it", "en"]])
+    preferred_channels: list[str] = Field(examples=[["email"]])
+    preferred_hours: dict[str, JsonValue] | None = Field(examples=[None])
+    attributes: dict[str, JsonValue] = Field(examples=[{"plan": "pro"}])
+    created_at: datetime
+
+
+class IdentityAnswer(BaseModel):
+    id: str = Field(examples=["idn_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    kind: str = Field(examples=["email"])
+    address: str = Field(examples=["mia@example.org"])
+    verified: bool = Field(examples=[True])
+
+
+class PastConversation(BaseModel):
+    id: str = Field(examples=["con_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    state: str = Field(examples=["closed"])
+    episode: int = Field(examples=[1])
+    subject: str | None = Field(examples=["Invoice 1042"])
+    intent: str | None = Field(examples=["billing"])
+    channels: list[str] = Field(examples=[["email"]])
+    owner_id: str | None = Field(examples=["agt_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    opened_at: datetime
+    resolved_at: datetime | None
+    end_reason: str | None = Field(examples=["resolved"])
+
+
+class PastMessage(BaseModel):
+    id: str = Field(examples=["msg_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    conversation_id: str = Field(examples=["con_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    kind: Literal["message", "note"]
+    at: datetime
+    channel: str = Field(examples=["email"])
+    direction: str = Field(examples=["inbound"])
+    author: AuthorAnswer
+    text: str = Field(examples=["I was charged twice."])
+    delivery: str = Field(examples=["received"])
+
+
+class StatisticsAnswer(BaseModel):
+    conversations: int = Field(examples=[4])
+    open_conversations: int = Field(examples=[1])
+    first_contact_at: datetime | None
+    inbound_messages: int = Field(examples=[9])
+    outbound_messages: int = Field(examples=[7])
+    resolutions: int = Field(examples=[3])
+    mean_resolution_seconds: float | None = Field(examples=[5400.0], description="Of first episodes; null before one")
+    breaches: int = Field(examples=[0])
+
+
+class ContextAnswer(BaseModel):
+    customer: CustomerAnswer
+    identities: list[IdentityAnswer]
+    conversations: list[PastConversation] = Field(description="The newest first, 100 at most")
+    messages: list[PastMessage] = Field(description="The latest 200 across all channels, the oldest first")
+    statistics: StatisticsAnswer
+
+
+class DecisionAnswer(BaseModel):
+    id: str = Field(examples=["dec_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    offer_id: str | None = Field(examples=["off_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    offer_state: str | None = Field(examples=["accepted"])
+    pool: str = Field(examples=["default"])
+    at: datetime
+    policy_version: str = Field(examples=["4b0f2c"])
+    model_version: str = Field(examples=["prior"])
+    record: dict[str, JsonValue] = Field(
+        description="Candidates with their score parts, exclusions with their reasons, and the decision in a sentence",
+        examples=[{"sentence": "Alex: speaks the language and resolves billing best"}],
+    )
+
+
+@router.get("", summary="The conversations the caller may see")
+async def conversations(
+    caller: Caller,
+    context: Context,
+    records: Records,
+    pages: Pages,
+    state: Annotated[list[ConversationState] | None, Query(description="Any of these; may be repeated")] = None,
+    pool: _Id = None,
+    agent: _Id = None,
+    customer: _Id = None,
+    sort: ConversationOrder = ConversationOrder.OPENED_NEWEST_FIRST,
+) -> Page[ConversationAnswer]:
+    wanted = ConversationFilter(tuple(sorted(state or ())), pool, agent, customer)
+    of = f"conversations {wanted} {sort}"
+    key = pages.after(of, 2)
+    after = None if key is None else (datetime.fromisoformat(key[0]), key[1])
+    found = await list_conversations(records, wanted, viewer_of(caller), sort, after, pages.limit + 1)
+    shown = found[: pages.limit]
+    more = len(found) > len(shown)
+    return Page(
+        data=[answer_of(record, context.options) for record in await with_parts(records, shown)],
+        next_cursor=pages.cursor(of, _list_key(shown[-1], sort)) if more else None,
+        has_more=more,
+    )
+
+
+@router.get("/{id}", summary="One conversation: state, clocks, threads, owner, what it waits for")
+async def conversation(id: str, caller: Caller, context: Context, records: Records) -> ConversationAnswer:  # noqa: A002 -- the path's word
+    return await conversation_answer(records, context.options, await seen_conversation(records, caller, id))
+
+
+@router.get("/{id}/timeline", summary="Messages, notes and lifecycle events across channels, in one order")
+async def timeline(
+    id: str,  # noqa: A002 -- the path's word
+    caller: Caller,
+    records: Records,
+    pages: Pages,
+    order: Annotated[Literal["asc", "desc"], Query(description="By time")] = "asc",
+) -> Page[TimelineAnswer]:
+    await seen_conversation(records, caller, id)
+    of = f"timeline {id} {order}"
+    key = pages.after(of, 3)
+    after = None if key is None else (datetime.fromisoformat(key[0]), key[1], key[2])
+    found = await list_timeline(records, id, after, pages.limit + 1, newest_first=order == "desc")
+    shown = found[: pages.limit]
+    more = len(found) > len(shown)
+    return Page(
+        data=[_timeline_answer(entry) for entry in shown],
+        next_cursor=pages.cursor(of, _timeline_key(shown[-1])) if more else None,
+        has_more=more,
+    )
+
+
+@router.get("/{id}/context", summary="Everything about the conversation's customer in one call")
+async def customer_context(id: str, caller: Caller, records: Records) -> ContextAnswer:  # noqa: A002 -- the path's word
+    seen = await seen_conversation(records, caller, id)
+    found = await find_context(records, seen.customer_id)
+    if found is None:
+        raise NotFound("customer")
+    return _context_answer(found)
+
+
+@router.get("/{id}/routing", summary="Why it went to whom: the routing decisions, the newest first")
+async def routing(id: str, caller: Caller, records: Records, pages: Pages) -> Page[DecisionAnswer]:  # noqa: A002 -- the path's word
+    await seen_conversation(records, caller, id)
+    of = f"routing {id}"
+    key = pages.after(of, 2)
+    after = None if key is None else (datetime.fromisoformat(key[0]), key[1])
+    found = await list_decisions(records, id, after, pages.limit + 1)
+    shown = found[: pages.limit]
+    more = len(found) > len(shown)
+    last = shown[-1][0] if more else None
+    return Page(
+        data=[_decision_answer(decision, state) for decision, state in shown],
+        next_cursor=None if last is None else pages.cursor(of, (last.at.isoformat(), last.id)),
+        has_more=more,
+    )
+
+
+def _list_key(row: Conversation, sort: ConversationOrder) -> tuple[str, str]:
+    by_opening = sort in {ConversationOrder.OPENED, ConversationOrder.OPENED_NEWEST_FIRST}
+    return (row.opened_at if by_opening else row.updated_at).isoformat(), row.id
+
+
+def _timeline_key(entry: TimelineEntry) -> tuple[str, str, str]:
+    at, kind, entry_id = entry.key
+    return at.isoformat(), kind, entry_id
+
+
+def _timeline_answer(entry: TimelineEntry) -> TimelineAnswer:
+    return TimelineAnswer.model_validate(
+        {
+            "id": entry.id,
+            "kind": entry.kind,
+            "at": entry.at,
+            "channel": entry.channel,
+            "thread_id": entry.thread_id,
+            "direction": entry.direction,
+            "author": None if entry.author_kind is None else AuthorAnswer(kind=entry.author_kind, id=entry.author_id),
+            "subject": entry.subject,
+            "text": entry.text,
+            "html": entry.html,
+            "attachments": entry.attachments or [],
+            "delivery": entry.delivery,
+            "delivery_error": entry.delivery_error,
+            "event": entry.event,
+            "agent_id": entry.agent_id,
+            "data": entry.data,
+        }
+    )
+
+
+def _context_answer(found: CustomerContext) -> ContextAnswer:
+    customer, statistics = found.customer, found.statistics
+    return ContextAnswer(
+        customer=CustomerAnswer(
+            id=customer.id,
+            display_name=customer.display_name,
+            segment=customer.segment,
+            time_zone=customer.time_zone,
+            languages=customer.languages,
+            preferred_channels=customer.preferred_channels,
+            preferred_hours=customer.preferred_hours,
+            attributes=customer.attributes,
+            created_at=customer.created_at,
+        ),
+        identities=[
+            IdentityAnswer(id=one.id, kind=one.kind, address=one.address, verified=one.verified)
+            for one in found.identities
+        ],
+        conversations=[_past_conversation(one) for one in found.conversations],
+        messages=[_past_message(one) for one in found.messages],
+        statistics=StatisticsAnswer(
+            conversations=statistics.conversations,
+            open_conversations=statistics.open_conversations,
+            first_contact_at=statistics.first_contact_at,
+            inbound_messages=statistics.inbound_messages,
+            outbound_messages=statistics.outbound_messages,
+            resolutions=statistics.resolutions,
+            mean_resolution_seconds=statistics.mean_resolution_seconds,
+            breaches=statistics.breaches,
+        ),
+    )
+
+
+def _past_conversation(one: Conversation) -> PastConversation:
+    return PastConversation(
+        id=one.id,
+        state=one.state,
+        episode=one.episode,
+        subject=one.subject,
+        intent=one.intent,
+        channels=one.channels,
+        owner_id=one.owner_id,
+        opened_at=one.opened_at,
+        resolved_at=one.resolved_at,
+        end_reason=one.end_reason,
+    )
+
+
+def _past_message(one: Message) -> PastMessage:
+    return PastMessage(
+        id=one.id,
+        conversation_id=one.conversation_id,
+        kind="note" if one.direction == "internal" else "message",
+        at=one.at,
+        channel=one.channel,
+        direction=one.direction,
+        author=AuthorAnswer(kind=one.author_kind, id=one.author_id),
+        text=one.text,
+        delivery=one.delivery,
+    )
+
+
+def _decision_answer(decision: RoutingDecision, offer_state: str | None) -> DecisionAnswer:
+    return DecisionAnswer(
+        id=decision.id,
+        offer_id=decision.offer_id,
+        offer_state=offer_state,
+        pool=decision.pool,
+        at=decision.at,
+        policy_version=decision.policy_version,
+        model_version=decision.model_version,
+        record=decision.record,
+    )
