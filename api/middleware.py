@@ -1,5 +1,6 @@
 """What surrounds every request: its id, headers that protect a browser, its measure, and a limit to its body."""
 
+from http import HTTPMethod
 from time import perf_counter
 from typing import Final
 
@@ -7,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.measures import Measures
@@ -59,13 +61,15 @@ class Envelope:
 
         try:
             await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            log.info("caller went away", request_id=request_id, path=_template(scope))
         except Exception:
             log.exception("request failed", request_id=request_id, path=_template(scope))
             if status:
                 raise
             await problem_response(Request(scope), _INTERNAL_ERROR)(scope, receive, send_with_headers)
         finally:
-            self._measures.answered(scope["method"], _template(scope), status, perf_counter() - began)
+            self._measures.answered(_method(scope), _template(scope), status, perf_counter() - began)
 
 
 class BodyLimit:
@@ -93,12 +97,16 @@ class BodyLimit:
             await self._app(scope, receive, send)
 
     async def _whole(self, receive: Receive) -> bytes | None:
-        """The body of a request that does not say its length; None when it is too long."""
+        """The body of a request that does not say its length; None when it is too long.
+
+        Raises:
+            ClientDisconnect: the caller went away before the end; half a body is never passed on as a whole one.
+        """
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return bytes(body)
+                raise ClientDisconnect
             body += message.get("body", b"")
             if len(body) > self._limit:
                 return None
@@ -125,6 +133,12 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replayed
+
+
+def _method(scope: Scope) -> str:
+    # What callers make up must not become labels without end.
+    method = str(scope["method"])
+    return method if method in HTTPMethod.__members__ else "other"
 
 
 def _template(scope: Scope) -> str:

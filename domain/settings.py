@@ -239,6 +239,8 @@ class _Reader:
         return tuple(values)
 
     def check_widening(self, steps: tuple[WideningStep, ...]) -> None:
+        if any(problem.pointer.startswith(pointer("widening")) for problem in self._problems):
+            return
         try:
             RoutingPolicy(widening=steps)
         except ValueError as error:

@@ -26,7 +26,13 @@ where idempotency_keys.created_at < %(forgotten)s
 returning created_at
 """
 _FOUND = "select request_digest, status, body from idempotency_keys where principal = %s and key = %s"
-_FORGET = "delete from idempotency_keys where created_at < %s"
+# Every claim clears away some of what is forgotten, so that the table stays small without a job of its own.
+_FORGET = """
+delete from idempotency_keys where (principal, key) in (
+    select principal, key from idempotency_keys where created_at < %s order by created_at limit 20
+    for update skip locked
+)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ async def claim(database: Database, principal: str, key: str, digest: bytes) -> 
         "dead": now - DEAD_AFTER,
     }
     async with database.ledger.connection() as connection:
+        await connection.execute(_FORGET, (now - KEPT,))
         taken = await (await connection.execute(_CLAIM, asked)).fetchone()
         if taken is not None:
             return FirstCall(principal, key, taken[0])
@@ -107,8 +114,3 @@ async def give_back(database: Database, call: FirstCall) -> None:
             "delete from idempotency_keys where principal = %s and key = %s and created_at = %s and status is null",
             (call.principal, call.key, call.claimed_at),
         )
-
-
-async def forget_old(database: Database) -> None:
-    async with database.ledger.connection() as connection:
-        await connection.execute(_FORGET, (datetime.now(UTC) - KEPT,))
