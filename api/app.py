@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, FastAPI
 
-from api import conversations, events, health, me
+from api import conversations, events, health, kpis, me, offers
 from api.authentication import KeyRing
 from api.context import ApiContext
 from api.events import EventBell
@@ -14,8 +14,10 @@ from api.rate_limit import RateLimit
 ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     health.router,
+    kpis.router,
     me.router,
     conversations.router,
+    offers.router,
 )
 
 

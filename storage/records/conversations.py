@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from storage.database import Database
 from storage.records.sight import Viewer, seen_by
 from storage.tables import ClockRow, Conversation, Offer, RoutingDecision, Thread
 
@@ -128,3 +129,13 @@ async def list_decisions(
     if after is not None:
         query = query.where(tuple_(col(RoutingDecision.at), col(RoutingDecision.id)) < after)
     return [(decision, state) for decision, state in await records.exec(query)]
+
+
+async def conversation_has_ended(database: Database, conversation_id: str) -> bool:
+    """Whether the ledger says so now, outside of any unit of work."""
+    async with database.ledger.connection() as connection:
+        found = await connection.execute(
+            "select state in ('closed', 'merged') from conversations where id = %s", (conversation_id,)
+        )
+        row = await found.fetchone()
+    return row is not None and bool(row[0])
