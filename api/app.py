@@ -2,7 +2,23 @@
 
 from fastapi import APIRouter, FastAPI
 
-from api import conversations, events, health, kpis, me, offers
+from api import (
+    calendars,
+    channel_accounts,
+    conversation_actions,
+    conversations,
+    customers,
+    events,
+    health,
+    house_settings,
+    keys,
+    kpis,
+    me,
+    offers,
+    pools_and_skills,
+    sla_policies,
+    wrap_up_codes,
+)
 from api.authentication import KeyRing
 from api.context import ApiContext
 from api.events import EventBell
@@ -18,6 +34,15 @@ ROUTERS: tuple[APIRouter, ...] = (
     me.router,
     conversations.router,
     offers.router,
+    customers.router,
+    pools_and_skills.router,
+    wrap_up_codes.router,
+    keys.router,
+    house_settings.router,
+    calendars.router,
+    sla_policies.router,
+    channel_accounts.router,
+    conversation_actions.router,
 )
 
 
