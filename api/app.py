@@ -3,6 +3,7 @@
 from fastapi import APIRouter, FastAPI
 
 from api import (
+    agents,
     calendars,
     channel_accounts,
     conversation_actions,
@@ -15,7 +16,9 @@ from api import (
     kpis,
     me,
     offers,
+    openapi,
     pools_and_skills,
+    queues,
     sla_policies,
     wrap_up_codes,
 )
@@ -43,6 +46,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     sla_policies.router,
     channel_accounts.router,
     conversation_actions.router,
+    agents.router,
+    queues.router,
+    openapi.router,
 )
 
 
