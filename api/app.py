@@ -12,6 +12,7 @@ from api import (
     events,
     health,
     house_settings,
+    intake,
     keys,
     kpis,
     me,
@@ -20,6 +21,7 @@ from api import (
     pools_and_skills,
     queues,
     sla_policies,
+    web_chat,
     wrap_up_codes,
 )
 from api.authentication import KeyRing
@@ -49,6 +51,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     agents.router,
     queues.router,
     openapi.router,
+    intake.router,
+    web_chat.router,
 )
 
 

@@ -43,7 +43,7 @@ async def locked_agent(session: AsyncSession, agent_id: str) -> Agent | None:
 
 
 async def database_time(session: AsyncSession) -> datetime:
-    now: datetime = (await session.execute(_NOW)).scalar_one()
+    now: datetime = (await (await session.connection()).execute(_NOW)).scalar_one()
     return now
 
 
@@ -51,14 +51,14 @@ async def add_skills(session: AsyncSession, names: Iterable[str]) -> None:
     """Skills that an agent has are skills there are."""
     rows = [{"name": name, "description": ""} for name in sorted(set(names))]
     if rows:
-        await session.execute(insert(Skill).values(rows).on_conflict_do_nothing())
+        await (await session.connection()).execute(insert(Skill).values(rows).on_conflict_do_nothing())
 
 
 async def note_new_capacity(session: AsyncSession, agent: Agent, at: datetime) -> None:
     """From here on utilisation is measured against the new capacity: the open presence span is cut in two."""
-    await session.execute(_NEW_SPAN, {"agent": agent.id, "capacity": agent.capacity, "at": at})
+    await (await session.connection()).execute(_NEW_SPAN, {"agent": agent.id, "capacity": agent.capacity, "at": at})
 
 
 async def ring_pools(session: AsyncSession, pools: Iterable[str]) -> None:
     for pool in sorted(set(pools)):
-        await session.execute(_RING, {"pool": pool})
+        await (await session.connection()).execute(_RING, {"pool": pool})

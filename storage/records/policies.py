@@ -32,16 +32,16 @@ async def instant_of_change(session: AsyncSession) -> datetime:
 
     Who remembers rules compares the newest instant only, so changes are committed in the order of their instants.
     """
-    await session.execute(_ALONE)
-    instant: datetime = (await session.execute(_INSTANT)).scalar_one()
+    await (await session.connection()).execute(_ALONE)
+    instant: datetime = (await (await session.connection()).execute(_INSTANT)).scalar_one()
     return instant
 
 
 async def tell_open_conversations(session: AsyncSession, cause: str) -> None:
     """Owe every open conversation the news that rules have changed."""
     await session.flush()
-    await session.execute(_TELL, {"cause": cause})
-    await session.execute(_HINT)
+    await (await session.connection()).execute(_TELL, {"cause": cause})
+    await (await session.connection()).execute(_HINT)
 
 
 async def locked_calendar(session: AsyncSession, calendar_id: str) -> Calendar | None:

@@ -52,4 +52,7 @@ class QueueStanding(BaseModel):
 
 async def queue_standings(session: AsyncSession) -> list[QueueStanding]:
     """Every pool, by name."""
-    return [QueueStanding.model_validate(dict(row)) for row in (await session.execute(_QUEUES)).mappings()]
+    return [
+        QueueStanding.model_validate(dict(row))
+        for row in (await (await session.connection()).execute(_QUEUES)).mappings()
+    ]

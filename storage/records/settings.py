@@ -24,10 +24,11 @@ async def keep_settings(session: AsyncSession, changed: Mapping[str, Json], at: 
     for key, value in changed.items():
         await session.merge(Setting(key=key, value=value, updated_at=at))
     await session.flush()
-    await session.execute(_RING_POOLS)
+    await (await session.connection()).execute(_RING_POOLS)
 
 
 async def missing_pools(session: AsyncSession, names: Iterable[str]) -> set[str]:
     """Those of the names that no pool has."""
     wanted = set(names)
-    return wanted - set(await session.exec(select(Pool.name).where(col(Pool.name).in_(wanted))))
+    known = (await session.exec(select(Pool.name).where(col(Pool.name).in_(wanted)))).all()
+    return wanted - set(known)
