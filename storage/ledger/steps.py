@@ -137,8 +137,8 @@ insert into resolutions
      queued_at, accepted_at, first_response_at, resolved_at, business_seconds, wrap_up_code, end_reason, inbound,
      outbound, offers, declines, timeouts, reroutes, transfers, misroutes, touches, touches_with_history)
 values
-    (%(conversation)s::text, %(episode)s::int, %(customer)s, %(intent)s, %(segment)s, %(pool)s, %(agent)s, %(first_channel)s,
-     %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s, %(resolved_at)s,
+    (%(conversation)s::text, %(episode)s::int, %(customer)s, %(intent)s, %(segment)s, %(pool)s, %(agent)s,
+     %(first_channel)s, %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s, %(resolved_at)s,
      %(business_seconds)s, %(wrap_up_code)s, %(end_reason)s, %(inbound)s, %(outbound)s, %(offers)s, %(declines)s,
      %(timeouts)s, %(reroutes)s, %(transfers)s, %(misroutes)s,
      (select count(*) from assignments where conversation_id = %(conversation)s::text and episode = %(episode)s::int),
