@@ -138,9 +138,9 @@ insert into resolutions
      outbound, offers, declines, timeouts, reroutes, transfers, misroutes, touches, touches_with_history)
 values
     (%(conversation)s::text, %(episode)s::int, %(customer)s, %(intent)s, %(segment)s, %(pool)s, %(agent)s,
-     %(first_channel)s, %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s, %(resolved_at)s,
-     %(business_seconds)s, %(wrap_up_code)s, %(end_reason)s, %(inbound)s, %(outbound)s, %(offers)s, %(declines)s,
-     %(timeouts)s, %(reroutes)s, %(transfers)s, %(misroutes)s,
+     %(first_channel)s, %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s,
+     %(resolved_at)s, %(business_seconds)s, %(wrap_up_code)s, %(end_reason)s, %(inbound)s, %(outbound)s, %(offers)s,
+     %(declines)s, %(timeouts)s, %(reroutes)s, %(transfers)s, %(misroutes)s,
      (select count(*) from assignments where conversation_id = %(conversation)s::text and episode = %(episode)s::int),
      (select count(*) from assignments
       where conversation_id = %(conversation)s::text and episode = %(episode)s::int and full_history))
