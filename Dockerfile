@@ -27,7 +27,6 @@ COPY intelligence intelligence
 COPY api api
 COPY workers workers
 COPY simulator simulator
-COPY web web
 RUN pip install --no-deps --no-build-isolation --editable . \
     && python -m compileall -q domain workflows activities storage channels intelligence api workers
 

@@ -20,7 +20,6 @@ from storage.ledger.steps import write_step
 from workflows.encoding import command
 from workflows.ports import ActivityName, AssessCase, StepOutcome, StepWrite
 
-
 PUSHED_CHANNELS: Final = frozenset({Channel.EMAIL.value})
 """Replies on these are carried out by us; on all others the customer's side, or an integration, pulls them."""
 
