@@ -1,0 +1,121 @@
+"""The customers of a busy day: each writes what the plan says, when its cause has come, and counts what was taken."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from domain.channels import Channel
+from simulator.busy_day.door import Door, Json
+from simulator.busy_day.floor_setup import HOTLINE, SUPPORT_ADDRESS, Floor
+from simulator.busy_day.mail import Letter, MailProgram
+from simulator.busy_day.news import News
+from simulator.busy_day.pace import Pace
+from simulator.busy_day.plan import MAIL_DOMAIN, DayPlan, Line, PlannedCustomer
+
+LISTEN: Final = timedelta(seconds=5)
+MAIL_LOOKS: Final = 20
+MAIL_LOOK_PAUSE: Final = timedelta(milliseconds=500)
+
+
+class Acknowledged(msgspec.Struct):
+    message_id: str
+    duplicate: bool
+
+
+class CustomersDay:
+    def __init__(self, adapter: Door, mail: MailProgram, floor: Floor, news: News, pace: Pace, day: str) -> None:
+        """`day` tells the messages of this day from those of another one in the same ledger."""
+        self._adapter = adapter
+        self._mail = mail
+        self._floor = floor
+        self._news = news
+        self._pace = pace
+        self._day = day
+        self._acknowledged: set[str] = set()
+        self.sent = 0
+        self.sent_again = 0
+
+    @property
+    def acknowledged(self) -> frozenset[str]:
+        """The provider's ids of what Baton, or the mail server, has said it took."""
+        return frozenset(self._acknowledged)
+
+    async def write(self, plan: DayPlan) -> None:
+        """Return when everybody has said all they had to say, and each conversation was resolved."""
+        async with asyncio.TaskGroup() as tasks:
+            for customer in plan.customers:
+                tasks.create_task(self._one(customer))
+
+    async def _one(self, customer: PlannedCustomer) -> None:
+        customer_id = self._floor.customer_ids[customer.number]
+        await self._say(customer, customer.opening, "opening")
+        async with asyncio.TaskGroup() as tasks:
+            if customer.elsewhere is not None:
+                tasks.create_task(self._say(customer, customer.elsewhere, "elsewhere"))
+            for turn, line in enumerate(customer.follow_ups):
+                await self._until(customer_id, "replied", turn + 1)
+                await self._say(customer, line, f"answer-{turn}")
+        await self._until_resolved(customer_id)
+        if customer.thanks is not None:
+            await self._say(customer, customer.thanks, "thanks")
+        if customer.comes_back is not None:
+            await self._pace.pause(customer.comes_back.after)
+            await self._until_resolved(customer_id)
+            reopened = self._news.heard(customer_id, "reopened")
+            await self._say(customer, customer.comes_back, "back", at_once=True)
+            await self._until(customer_id, "reopened", reopened + 1)
+            await self._until_resolved(customer_id)
+
+    async def _until(self, customer_id: str, kind: str, times: int) -> None:
+        while self._news.heard(customer_id, kind) < times:
+            await self._news.after(customer_id, self._news.heard(customer_id), LISTEN)
+
+    async def _until_resolved(self, customer_id: str) -> None:
+        while self._news.heard(customer_id, "resolved") <= self._news.heard(customer_id, "reopened"):
+            await self._news.after(customer_id, self._news.heard(customer_id), LISTEN)
+
+    async def _say(self, customer: PlannedCustomer, line: Line, part: str, *, at_once: bool = False) -> None:
+        if not at_once:
+            await self._pace.pause(line.after)
+        name = f"{self._day}-{customer.number}-{part}"
+        self.sent += 1
+        if line.channel is Channel.EMAIL:
+            await self._post(customer, line, name)
+        else:
+            await self._hand_over(customer, line, name)
+
+    async def _hand_over(self, customer: PlannedCustomer, line: Line, name: str) -> None:
+        body: dict[str, Json] = {
+            "channel": line.channel.value,
+            "account": HOTLINE,
+            "provider_message_id": name,
+            "from": {"address": customer.address(line.channel), "display_name": customer.name, "verified": True},
+            "text": line.text,
+            "sent_at": datetime.now(UTC).isoformat(),
+        }
+        await self._adapter.send("POST", "/v1/messages", body, Acknowledged)
+        self._acknowledged.add(name)
+        if line.sent_twice:
+            self.sent_again += 1
+            await self._adapter.send("POST", "/v1/messages", body, Acknowledged)
+
+    async def _post(self, customer: PlannedCustomer, line: Line, name: str) -> None:
+        message_id = f"<{name}@{MAIL_DOMAIN}>"
+        answers = await self._latest_mail(customer) if "-answer-" in name else None
+        letter = Letter(message_id, customer.email, SUPPORT_ADDRESS, f"A question ({name})", line.text, answers)
+        await self._mail.send(letter)
+        self._acknowledged.add(message_id)
+        if line.sent_twice:
+            self.sent_again += 1
+            await self._mail.send(letter)
+
+    async def _latest_mail(self, customer: PlannedCustomer) -> str | None:
+        """What the customer presses "reply" on; the agent's words may still be on their way."""
+        for _ in range(MAIL_LOOKS):
+            received = await self._mail.inbox(customer.email)
+            if received:
+                return received[-1].message_id
+            await asyncio.sleep(MAIL_LOOK_PAUSE.total_seconds())
+        return None
