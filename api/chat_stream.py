@@ -92,7 +92,7 @@ class ChatTail:
                 woken.set()
 
 
-def chat_tail(request: Request) -> ChatTail:
+async def chat_tail(request: Request) -> ChatTail:
     state = request.app.state
     if not hasattr(state, "chat_tail"):
         state.chat_tail = ChatTail(state.context.database, state.event_bell)

@@ -110,7 +110,7 @@ def _is_own(request: Request, origin: str) -> bool:
     return urlsplit(origin).netloc == request.headers.get("host", "")
 
 
-def chat_door(request: Request) -> ChatDoor:
+async def chat_door(request: Request) -> ChatDoor:
     if not hasattr(request.app.state, "chat_door"):
         request.app.state.chat_door = ChatDoor()
     door: ChatDoor = request.app.state.chat_door

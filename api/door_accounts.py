@@ -42,6 +42,11 @@ class DoorAccounts:
         return account
 
 
+async def accounts_at_door(request: Request) -> DoorAccounts:
+    """The same for a signature; asynchronous, because FastAPI sends anything else to a thread."""
+    return door_accounts(request)
+
+
 def door_accounts(request: Request) -> DoorAccounts:
     """The accounts this application remembers."""
     state = request.app.state

@@ -1,15 +1,20 @@
 """From the adapters' message form to the ledger's."""
 
+from functools import lru_cache
+
 from channels.adapter import InboundMessage, OtherAddress, Unparseable
 from channels.addresses import normal_address
 from domain.identity.addresses import NormalAddress, NotAnAddress
 from storage.ledger.intake import Intake, IntakeFile
 
+# The same people write again and again, and telephone numbers are slow to read.
+_normal_address = lru_cache(maxsize=4096)(normal_address)
+
 
 def intake_of(message: InboundMessage) -> Intake:
     """The message as the ledger takes it; raises `Unparseable` when its sender has no address in a normal form."""
     try:
-        sender = normal_address(message.channel, message.sender.address)
+        sender = _normal_address(message.channel, message.sender.address)
     except NotAnAddress as error:
         raise Unparseable(f"the sender: {error.reason}") from error
     return Intake(
@@ -38,4 +43,4 @@ def intake_of(message: InboundMessage) -> Intake:
 
 
 def _addresses(others: tuple[OtherAddress, ...], *, verified: bool) -> tuple[NormalAddress, ...]:
-    return tuple(normal_address(other.channel, other.address) for other in others if other.verified is verified)
+    return tuple(_normal_address(other.channel, other.address) for other in others if other.verified is verified)

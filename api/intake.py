@@ -5,21 +5,21 @@ import binascii
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from api.access import Principal
-from api.door_accounts import DoorAccounts, door_accounts
+from api.door_accounts import DoorAccounts, accounts_at_door
 from api.inbound import intake_of
 from api.problems import Forbidden
-from api.route import BatonRoute, Caller, Context
+from api.route import BatonRoute
+from api.taking_in import TakesIn
 from channels.adapter import Attachment
 from channels.generic.inbound import PostedMessage, inbound_message
 from channels.own_form import InvalidMessage
 from domain.channels import SENDER_AUTHENTICATED_BY_PLATFORM, Channel
 from domain.errors import FieldProblem, InvalidInput
 from storage.ledger.accounts import DoorAccount
-from storage.ledger.intake import take_in
 
 router = APIRouter(prefix="/v1", tags=["messages"], route_class=BatonRoute)
 
@@ -72,12 +72,18 @@ class Acknowledged(BaseModel):
     duplicate: bool = Field(examples=[False])
 
 
+async def poster(request: Request) -> Principal:
+    """Who is posting, whom the route has admitted; asynchronous, because FastAPI sends anything else to a thread."""
+    principal: Principal = request.state.principal
+    return principal
+
+
 @router.post("/messages", status_code=202, summary="Hand one inbound message over")
 async def take_message(
     posted: PostedInbound,
-    caller: Caller,
-    context: Context,
-    accounts: Annotated[DoorAccounts, Depends(door_accounts)],
+    caller: Annotated[Principal, Depends(poster)],
+    intakes: TakesIn,
+    accounts: Annotated[DoorAccounts, Depends(accounts_at_door)],
 ) -> Acknowledged:
     account = await _account(caller, posted, accounts)
     written = PostedMessage(
@@ -98,8 +104,7 @@ async def take_message(
         message = inbound_message(written, datetime.now(UTC))
     except InvalidMessage as error:
         raise InvalidInput(*(FieldProblem(fault.pointer, fault.reason) for fault in error.faults)) from error
-    async with context.database.ledger.connection() as connection:
-        taken = await take_in(connection, intake_of(message))
+    taken = await intakes.take_in(intake_of(message))
     return Acknowledged(
         message_id=taken.message_id,
         conversation_id=taken.conversation_id,

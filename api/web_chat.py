@@ -19,6 +19,7 @@ from api.inbound import intake_of
 from api.problems import BadRequest, Forbidden, NotFound, TooManyRequests
 from api.rate_limit import RateLimit
 from api.route import Context
+from api.taking_in import TakesIn
 from channels.own_form import LONGEST_ID, InvalidMessage
 from channels.web_chat.adapter import ChatMessage, inbound_chat_message
 from channels.web_chat.visitor_token import (
@@ -34,7 +35,6 @@ from domain.errors import FieldProblem, InvalidInput
 from domain.identity.addresses import SITE_USER_PREFIX
 from storage.ids import new_id
 from storage.ledger.chat_sessions import ChatSession, customer_of, end_session, latest_lines
-from storage.ledger.intake import take_in
 from storage.records.event_feed import EventCursor
 
 chat = APIRouter(prefix="/v1/web-chat/{account}", tags=["web chat"], route_class=ChatRoute)
@@ -122,15 +122,14 @@ async def begin_session(
 
 
 @chat.post("/messages", status_code=202, summary="Post a message of the visitor's")
-async def post_message(posted: ChatPosted, visitor: ByVisitor, context: Context, door: AtDoor) -> ChatTaken:
+async def post_message(posted: ChatPosted, visitor: ByVisitor, intakes: TakesIn, door: AtDoor) -> ChatTaken:
     _within(door.messages, visitor.visitor_id)
     written = ChatMessage(posted.client_message_id, posted.session_id, posted.text, posted.name, posted.email)
     try:
         message = inbound_chat_message(written, visitor, datetime.now(UTC))
     except InvalidMessage as error:
         raise InvalidInput(*(FieldProblem(fault.pointer, fault.reason) for fault in error.faults)) from error
-    async with context.database.ledger.connection() as connection:
-        taken = await take_in(connection, intake_of(message))
+    taken = await intakes.take_in(intake_of(message))
     return ChatTaken(message_id=taken.message_id, duplicate=taken.duplicate)
 
 

@@ -24,7 +24,7 @@ from channels.email.parse import parse_email
 from channels.email.settings import EmailAccount
 from storage.database import Database, LedgerConnection
 from storage.hints import Hints
-from storage.ledger.intake import take_in
+from storage.ledger.intakes import Intakes
 from storage.sealed_box import SealedBox
 from storage.tables.columns import utc_now
 
@@ -50,6 +50,7 @@ class Mailboxes:
     def __init__(self, database: Database, box: SealedBox) -> None:
         self._database = database
         self._box = box
+        self._intakes = Intakes(database)
         self._hints = Hints(database, _SETTINGS_CHANNEL)
         self._readers: dict[str, tuple[AccountRow, asyncio.Task[None]]] = {}
 
@@ -123,8 +124,7 @@ class Mailboxes:
     async def _store_one(self, account_id: str, account: EmailAccount, mail: FetchedMail) -> None:
         try:
             message = intake_of(parse_email(mail.raw, account, utc_now()))
-            async with self._database.ledger.connection() as connection:
-                await take_in(connection, message)
+            await self._intakes.take_in(message)
         except Unparseable as error:
             await self._set_aside(account_id, mail, error.reason)
         except (psycopg.DataError, psycopg.IntegrityError) as error:

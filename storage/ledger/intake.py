@@ -10,7 +10,6 @@ that begins closed. A bounce is filed with the message of ours that it says did 
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
 from psycopg.errors import DeadlockDetected, UniqueViolation
@@ -21,8 +20,8 @@ from domain.channels import Channel, MessageKind
 from domain.identity.addresses import NormalAddress
 from storage.database import LedgerConnection
 from storage.ids import new_id
+from storage.ledger.intake_message import Intake, IntakeFile, TakenIn
 from storage.ledger.opening import (
-    MERGE_SCOPE,
     NewThread,
     Place,
     add_thread,
@@ -30,92 +29,20 @@ from storage.ledger.opening import (
     open_conversation,
     previous_conversation,
 )
+from storage.ledger.short_ways import LOOK, TELL, begun, continued, looked_for
+
+__all__ = ["Intake", "IntakeFile", "TakenIn", "take_in"]
 
 _MOST_RACES: Final = 50
 _MOST_REFERENCES: Final = 40
 _LONGEST_NAME: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class IntakeFile:
-    name: str
-    content_type: str
-    size: int
-    content: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Intake:
-    """One inbound message, its sender's address in normal form; `verified` says that the channel proved the sender.
-
-    Without a `thread_key` the sender's messages on one account make one thread. `reply_to` are provider ids that the
-    message answers, the oldest first; they are claims, and count only among the sender's own threads.
-    """
-
-    channel: Channel
-    account: str
-    provider_message_id: str
-    sender: NormalAddress
-    verified: bool
-    sent_at: datetime
-    text: str
-    display_name: str | None = None
-    full_text: str | None = None
-    html: str | None = None
-    subject: str | None = None
-    kind: MessageKind = MessageKind.MESSAGE
-    thread_key: str | None = None
-    reply_to: tuple[str, ...] = ()
-    files: tuple[IntakeFile, ...] = ()
-    failed_message_id: str | None = None
-    proven_too: tuple[NormalAddress, ...] = ()
-    """Other addresses the channel proved to be the sender's."""
-    claimed: tuple[NormalAddress, ...] = ()
-    """Other addresses the sender says are theirs: hints, kept for a person to confirm."""
-
-
-@dataclass(frozen=True, slots=True)
-class TakenIn:
-    """Where the message is; `duplicate` when it had been there before and nothing has changed."""
-
-    message_id: str
-    conversation_id: str
-    customer_id: str
-    thread_id: str | None
-    duplicate: bool
-
-
-# The open conversation is locked, so that outbox rows of one conversation commit in the order of their ids, and so
-# that nobody closes or merges it between this look and the write.
-_FIND: Final = """
+_FIND: Final = f"""
 with twin as (
     select id, conversation_id, customer_id, thread_id, direction from messages
     where channel = %(channel)s and account = %(account)s and provider_message_id = %(provider_message_id)s
-), sender as (
-    select id, customer_id from identities
-    where kind = %(kind)s and address = %(address)s and verified = %(verified)s
-), named as (
-    select t.id, t.conversation_id, t."references", 0 as place
-    from threads t join sender s on s.customer_id = t.customer_id
-    where t.channel = %(channel)s and t.account = %(account)s and t.thread_key = %(thread_key)s
-    union all
-    select t.id, t.conversation_id, t."references", array_position(%(reply_to)s::text[], m.provider_message_id)
-    from messages m
-    join threads t on t.id = m.thread_id
-    join sender s on s.customer_id = t.customer_id
-    where m.channel = %(channel)s and m.account = %(account)s and m.provider_message_id = any(%(reply_to)s::text[])
-), conversation as (
-    select c.id, c.pool, c.episode
-    from conversations c join sender s on s.customer_id = c.customer_id
-    where c.state not in ('closed', 'merged')
-      and (c.merge_scope = %(scope)s or c.id in (select n.conversation_id from named n))
-    order by c.id in (select n.conversation_id from named n) desc, c.opened_at
-    limit 1
-    for no key update of c
-), thread as (
-    select n.id, n."references" from named n join conversation c on c.id = n.conversation_id
-    order by n.place desc limit 1
-)
+), {LOOK}
 select twin.id as twin_id, twin.conversation_id as twin_conversation_id, twin.customer_id as twin_customer_id,
        twin.thread_id as twin_thread_id, twin.direction as twin_direction,
        sender.id as identity_id, sender.customer_id,
@@ -126,7 +53,7 @@ left join twin on true
 left join sender on true
 left join conversation on true
 left join thread on true
-"""
+"""  # noqa: S608 -- put together of constants
 _NEW_CUSTOMER: Final = """
 insert into customers
     (id, display_name, segment, languages, preferred_channels, attributes, created_at, updated_at)
@@ -165,8 +92,10 @@ _FILE: Final = """
 insert into attachments (id, message_id, position, name, content_type, size, content)
 values (%s, %s, %s, %s, %s, %s, %s)
 """
-_STORE: Final = """
-with message as (
+_STORE: Final = f"""
+with place as (
+    select %(pool)s::text as pool, %(episode)s::int as episode
+), message as (
     insert into messages
         (id, conversation_id, thread_id, customer_id, direction, kind, author_kind, author_id, channel, account,
          provider_message_id, subject, text, full_text, html, attachments, sent_at, delivery, at)
@@ -179,20 +108,8 @@ with message as (
     update threads set last_inbound_at = message.at, address = %(address)s, identity_id = %(identity)s,
         "references" = %(references)s
     from message where threads.id = message.thread_id and %(identity)s::text is not null
-), signal as (
-    insert into signals (conversation_id, kind, payload, created_at, attempts, set_aside)
-    select conversation_id, 'message_received',
-           jsonb_build_object('message_id', id, 'thread_id', thread_id, 'channel', channel, 'kind', kind, 'at', at),
-           at, 0, false
-    from message where %(signal)s
-)
-insert into events (at, kind, conversation_id, customer_id, pool, episode, data, dedupe_key)
-select at, 'message_received', conversation_id, customer_id, %(pool)s, %(episode)s,
-       jsonb_build_object('message_id', id, 'thread_id', thread_id, 'channel', channel, 'kind', kind),
-       'message_received:' || id
-from message
-"""
-_RING: Final = "select pg_notify('baton_signals', ''), pg_notify('baton_events', '')"
+), {TELL}
+"""  # noqa: S608 -- put together of constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +157,20 @@ class _Destination:
 
 
 async def take_in(connection: LedgerConnection, message: Intake) -> TakenIn:
-    """Store the message once and owe its conversation a signal; after this returns it may be acknowledged."""
+    """Store the message once and owe its conversation a signal; after this returns it may be acknowledged.
+
+    The connection is not in a transaction: this is one of its own. Nobody is notified of it here, see `Intakes`.
+    """
     message = _storable(message)
+    try:
+        taken = await continued(connection, message) or await begun(connection, message)
+    except (UniqueViolation, DeadlockDetected):
+        taken = None
+    if taken is not None:
+        return taken
     for _ in range(_MOST_RACES):
         try:
-            async with connection.pipeline(), connection.transaction():
+            async with connection.transaction():
                 return await _take_in_once(connection, message)
         except (UniqueViolation, DeadlockDetected):
             continue  # somebody else was first; now it can be seen what they wrote
@@ -280,21 +206,7 @@ def _told_apart(message: Intake) -> str:
 
 async def _find(connection: LedgerConnection, message: Intake) -> _Found:
     async with connection.cursor(row_factory=class_row(_Found)) as cursor:
-        await cursor.execute(
-            _FIND,
-            {
-                "channel": message.channel.value,
-                "account": message.account,
-                "provider_message_id": message.provider_message_id,
-                "kind": message.sender.kind.value,
-                "address": message.sender.value,
-                "verified": message.verified,
-                "thread_key": _thread_key(message),
-                "reply_to": list(message.reply_to),
-                "scope": MERGE_SCOPE,
-            },
-        )
-        found = await cursor.fetchone()
+        found = await (await cursor.execute(_FIND, looked_for(message))).fetchone()
     if found is None:
         raise RuntimeError("a query of one row gave none")
     return found
@@ -330,7 +242,7 @@ async def _destination(connection: LedgerConnection, message: Intake, found: _Fo
             message.channel,
             message.account,
             message.sender.value,
-            _thread_key(message),
+            message.key_of_thread,
             message.subject,
             references,
         )
@@ -386,7 +298,7 @@ async def _new_identity(connection: LedgerConnection, customer_id: str, address:
 
 async def _thread_in(connection: LedgerConnection, message: Intake, place: Place) -> str | None:
     cursor = await connection.execute(
-        _THREAD_IN, (message.channel.value, message.account, _thread_key(message), place.conversation_id)
+        _THREAD_IN, (message.channel.value, message.account, message.key_of_thread, place.conversation_id)
     )
     row = await cursor.fetchone()
     return None if row is None else str(row[0])
@@ -415,7 +327,7 @@ async def _store(connection: LedgerConnection, message: Intake, destination: _De
             "provider_message_id": message.provider_message_id,
             "subject": message.subject,
             "text": message.text,
-            "full_text": message.full_text if message.full_text != message.text else None,
+            "full_text": message.quoted_text,
             "html": message.html,
             "attachments": Jsonb(named),
             "sent_at": message.sent_at,
@@ -431,12 +343,7 @@ async def _store(connection: LedgerConnection, message: Intake, destination: _De
         await connection.execute(
             _FILE, (file_id, message_id, position, file.name, file.content_type, file.size, file.content)
         )
-    await connection.execute(_RING)
     return message_id
-
-
-def _thread_key(message: Intake) -> str:
-    return message.thread_key or message.sender.value
 
 
 def _references(message: Intake, known: list[str]) -> tuple[str, ...]:

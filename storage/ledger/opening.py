@@ -18,18 +18,22 @@ select c.id, c.pool, c.episode, coalesce(c.agent_id, c.owner_id) as owner_id
 from conversations c where c.customer_id = %s order by c.opened_at desc, c.id desc limit 1
 """
 
-# A setting may still name a pool that is gone: that must not cost a message.
-_OPEN: Final = """
+DEFAULT_POOL: Final = """
+coalesce((select p.name from settings s join pools p on p.name = s.value #>> '{}' where s.key = 'default_pool'),
+         'default')
+"""
+"""A setting may still name a pool that is gone: that must not cost a message."""
+
+_OPEN: Final = f"""
 insert into conversations
     (id, customer_id, merge_scope, state, step, episode, subject, priority, owner_id, channels, opened_at, updated_at,
      closed_at, end_reason, pool)
 values
     (%(id)s, %(customer)s, %(scope)s, %(state)s::text, 0, 1, %(subject)s, 3, %(owner)s, %(channels)s, clock_timestamp(),
      clock_timestamp(), case when %(state)s::text = 'closed' then clock_timestamp() end, %(end_reason)s,
-     coalesce((select p.name from settings s join pools p on p.name = s.value #>> '{}' where s.key = 'default_pool'),
-              'default'))
+     {DEFAULT_POOL})
 returning pool
-"""
+"""  # noqa: S608 -- put together of constants
 _OPENED: Final = """
 insert into events (at, kind, conversation_id, customer_id, pool, episode, data, dedupe_key)
 values (clock_timestamp(), 'conversation_opened', %s, %s, %s, 1, %s, %s)

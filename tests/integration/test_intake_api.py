@@ -6,7 +6,6 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from api import intake
 from api.app import create_app
 from api.context import ApiContext
 from storage.database import Database
@@ -24,8 +23,6 @@ async def no_temporal() -> Client:
 @pytest.fixture
 async def http(database: Database) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(ApiContext(database, no_temporal, b"0123456789abcdef" * 2))
-    if not any(getattr(route, "path", "") == "/v1/messages" for route in app.routes):
-        app.include_router(intake.router)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://baton") as client:
         client.headers["Authorization"] = f"Bearer {ADAPTER_KEY}"
         yield client

@@ -20,7 +20,8 @@ from temporalio.client import (
 from domain.channels import Channel
 from domain.identity.addresses import AddressKind, NormalAddress
 from storage.database import Database
-from storage.ledger.intake import Intake, TakenIn, take_in
+from storage.ledger.intake import Intake, TakenIn
+from storage.ledger.intakes import Intakes
 from storage.ledger.outbox import claim
 from storage.tables.columns import utc_now
 from workers.relay import Relay
@@ -38,8 +39,7 @@ async def received(database: Database, address: str = "+4930123456", channel: Ch
         sent_at=utc_now(),
         text="Where is my parcel?",
     )
-    async with database.ledger.connection() as connection:
-        return await take_in(connection, message)
+    return await Intakes(database).take_in(message)
 
 
 async def rows(database: Database, query: str, *values: object) -> list[TupleRow]:

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from temporalio.client import Client
 
-from api import chat_visitors, web_chat
+from api import chat_visitors
 from api.app import create_app
 from api.context import ApiContext
 from channels.web_chat.visitor_token import identity_proof, issue_visitor_token
@@ -32,8 +32,6 @@ async def no_temporal() -> Client:
 @pytest.fixture
 async def app(database: Database) -> FastAPI:
     made = create_app(ApiContext(database, no_temporal, SECRET))
-    if not any(getattr(route, "path", "") == "/v1/web-chat/{account}/sessions" for route in made.routes):
-        made.include_router(web_chat.router)
     await rows(
         database,
         "insert into channel_accounts (id, channel, name, settings, secrets, active, created_at)"
