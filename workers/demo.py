@@ -41,6 +41,7 @@ LOOK_AGAIN: Final = timedelta(milliseconds=500)
 SETTLES_WITHIN: Final = timedelta(minutes=5)
 """After the last customer has gone; what is still open then is told as it is."""
 CALL_TIMEOUT: Final = 30.0
+MAIL_LOG: Final = "mail-server.log"
 OPEN_STATES: Final = ("new", "queued", "offered", "assigned", "pending_customer", "on_hold", "wrap_up")
 
 _console = Console(stderr=True)
@@ -123,7 +124,6 @@ async def _run(asked: _Asked, data: Path | None, stop: asyncio.Event) -> int:
             # The servers may still write a last file while they end.
             folder = tempfile.TemporaryDirectory(prefix="baton-demo-", ignore_cleanup_errors=True)
             data = Path(opened.enter_context(folder))
-        mail = await opened.enter_async_context(_mail_system())
         stack = EmbeddedStack(
             data,
             search_attributes=search_attribute_types(),
@@ -132,6 +132,7 @@ async def _run(asked: _Asked, data: Path | None, stop: asyncio.Event) -> int:
             dynamic_config=DYNAMIC_CONFIG,
         )
         await opened.enter_async_context(stack)
+        mail = await opened.enter_async_context(_mail_system(data / MAIL_LOG))
         _console.print(f"API {stack.info.api_url}/docs   Temporal UI {stack.info.temporal_ui_url}")
         # A proxy of the environment is for the world outside, not for this machine.
         limits = httpx.Limits(max_connections=60)
@@ -252,16 +253,18 @@ async def _ledger(postgres_url: str) -> AsyncIterator[LedgerConnection]:
 
 
 @asynccontextmanager
-async def _mail_system() -> AsyncIterator[MailSystem]:
+async def _mail_system(log: Path) -> AsyncIterator[MailSystem]:
     """A mail server in a process of its own; it ends with the context."""
     password = secrets.token_urlsafe(16)
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "simulator.mail_server", "--domain", SHOP_DOMAIN, "--password", password),
-        *("--authenticated-domain", MAIL_DOMAIN),
-        stdout=asyncio.subprocess.PIPE,
-        # Ctrl-C is for us: the mail server ends after those who use it.
-        start_new_session=True,
-    )
+    with log.open("ab") as said:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "simulator.mail_server", "--domain", SHOP_DOMAIN, "--password", password),
+            *("--authenticated-domain", MAIL_DOMAIN),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=said,
+            # Ctrl-C is for us, who end the mail server in our own time.
+            start_new_session=True,
+        )
     try:
         if child.stdout is None:
             raise RuntimeError("the mail server's ports can't be read")

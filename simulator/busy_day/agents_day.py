@@ -48,6 +48,14 @@ class _Conversation(msgspec.Struct):
     agent_id: str | None
 
 
+class _Agent(msgspec.Struct):
+    presence: str
+
+
+class _Me(msgspec.Struct):
+    agent: _Agent
+
+
 class _Offers(msgspec.Struct):
     data: list[_Offer]
 
@@ -153,6 +161,12 @@ class _AtDesk:
         except Refused:
             # Too late, or taken back: "no longer yours" is an answer an agent lives with.
             self._silent.discard(offer.conversation_id)
+            await self._be_seen()
+
+    async def _be_seen(self) -> None:
+        """Who let an offer pass counts as not responding until they say that they are there."""
+        if (await self._door.get("/v1/me", _Me)).agent.presence == "not_responding":
+            await self.be("online")
 
     async def _look_after(self, conversation_id: str) -> None:
         path = f"/v1/conversations/{conversation_id}"

@@ -55,7 +55,8 @@ class CustomersDay:
             if customer.elsewhere is not None:
                 tasks.create_task(self._say(customer, customer.elsewhere, "elsewhere"))
             for turn, line in enumerate(customer.follow_ups):
-                await self._until(customer_id, "replied", turn + 1)
+                if not await self._is_answered(customer_id, turn + 1):
+                    break
                 await self._say(customer, line, f"answer-{turn}")
         await self._until_resolved(customer_id)
         if customer.thanks is not None:
@@ -68,12 +69,23 @@ class CustomersDay:
             await self._until(customer_id, "reopened", reopened + 1)
             await self._until_resolved(customer_id)
 
+    async def _is_answered(self, customer_id: str, times: int) -> bool:
+        """False when it was resolved first: one answer may serve what was written on two channels."""
+        while self._news.heard(customer_id, "replied") < times:
+            if self._is_resolved(customer_id):
+                return False
+            await self._news.after(customer_id, self._news.heard(customer_id), LISTEN)
+        return True
+
+    def _is_resolved(self, customer_id: str) -> bool:
+        return self._news.heard(customer_id, "resolved") > self._news.heard(customer_id, "reopened")
+
     async def _until(self, customer_id: str, kind: str, times: int) -> None:
         while self._news.heard(customer_id, kind) < times:
             await self._news.after(customer_id, self._news.heard(customer_id), LISTEN)
 
     async def _until_resolved(self, customer_id: str) -> None:
-        while self._news.heard(customer_id, "resolved") <= self._news.heard(customer_id, "reopened"):
+        while not self._is_resolved(customer_id):
             await self._news.after(customer_id, self._news.heard(customer_id), LISTEN)
 
     async def _say(self, customer: PlannedCustomer, line: Line, part: str, *, at_once: bool = False) -> None:

@@ -1,0 +1,107 @@
+"""A small busy day, as somebody plays it who has just installed Baton: the real processes, nothing replaced."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psycopg
+import pytest
+
+pytestmark = pytest.mark.stack
+
+DEADLINE: Final = 240
+PLAY: Final = """
+import sys
+from pathlib import Path
+from workers.demo import demo
+from workers.embedded.stack import log_to_stderr
+log_to_stderr()
+sys.exit(demo(12, 7, 60.0, None, True, True, Path(sys.argv[1])))
+"""
+
+
+class Verdicts(msgspec.Struct):
+    met: int
+    breached: int
+
+
+class Summary(msgspec.Struct):
+    messages_sent: int
+    messages_acknowledged: int
+    messages_stored: int
+    duplicates_sent: int
+    duplicates_stored: int
+    conversations: int
+    merged: int
+    offers: dict[str, int]
+    reroutes: int
+    sla: dict[str, Verdicts]
+    kpis: dict[str, msgspec.Raw]
+    violations: list[dict[str, str]]
+
+
+async def play(data: Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PLAY, str(data)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+
+
+async def test_a_small_day_shows_every_mishap_and_loses_nothing(tmp_path: Path) -> None:
+    playing = await play(tmp_path / "data")
+    try:
+        async with asyncio.timeout(DEADLINE):
+            told, errors = await playing.communicate()
+    finally:
+        if playing.returncode is None:
+            playing.terminate()
+            await playing.wait()
+
+    assert playing.returncode == 0, errors.decode()[-3000:] + told.decode()[-3000:]
+    summary = msgspec.json.decode(told, type=Summary)
+    assert summary.violations == []
+    assert summary.messages_stored == summary.messages_acknowledged == summary.messages_sent
+    assert summary.duplicates_sent >= 2
+    assert summary.duplicates_stored == 0
+    assert summary.conversations == 12
+    assert summary.offers["timed_out"] >= 1
+    assert summary.offers["declined"] >= 1
+    assert summary.offers["accepted"] >= 12
+    assert "pending" not in summary.offers
+    assert summary.reroutes >= 1
+    assert summary.sla["owner_silence"].breached >= 1
+    assert summary.sla["resolution"].met + summary.sla["resolution"].breached > summary.conversations  # one came back
+    assert json.loads(bytes(summary.kpis["conversations"])) >= 12
+
+
+async def test_ctrl_c_ends_a_day_and_leaves_nothing_running(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    playing = await play(data)
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while not (data / "stack.json").exists():
+                assert playing.returncode is None
+                await asyncio.sleep(0.1)
+            postgres_url = json.loads((data / "stack.json").read_bytes())["postgres_url"]
+            playing.send_signal(signal.SIGINT)
+            told, errors = await playing.communicate()
+    finally:
+        if playing.returncode is None:
+            playing.kill()
+            await playing.wait()
+
+    assert playing.returncode == 130, errors.decode()[-3000:]
+    assert told == b""
+    assert b"Traceback" not in errors
+    assert not (data / "stack.json").exists()
+    with pytest.raises(psycopg.OperationalError):
+        await psycopg.AsyncConnection.connect(postgres_url)
