@@ -21,6 +21,7 @@ BREATH: Final = timedelta(milliseconds=200)
 CUSTOMER_QUIET: Final = timedelta(seconds=100)
 """Nothing more from the customer for so long: the agent thinks it is settled."""
 SHORTEST_QUIET: Final = timedelta(seconds=2)
+LONGEST_LATE: Final = timedelta(seconds=20)
 SHARE_DECLINED: Final = 0.04
 SHARE_LATE: Final = 0.04
 _MINE: Final = "state=assigned&state=pending_customer&state=on_hold&state=wrap_up&limit=50"
@@ -108,6 +109,7 @@ class _AtDesk:
         self._in_hand: set[str] = set()
         self._silent: set[str] = set()
         self._codes: list[str] = []
+        self._looking_away = asyncio.Lock()
 
     async def be(self, presence: str) -> None:
         await self._door.send("PUT", "/v1/me/presence", {"presence": presence}, msgspec.Raw)
@@ -116,8 +118,11 @@ class _AtDesk:
         self._codes = [one.code for one in (await self._door.get("/v1/wrap-up-codes", _WrapUpCodes)).data][:4]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._take_a_break())
+            changes = 0
             while True:
                 heard = self._news.heard(self._desk.agent_id)
+                if changes != (changes := self._news.heard(self._desk.agent_id, "presence_changed")):
+                    await self._be_seen()
                 for offer in (await self._door.get("/v1/offers", _Offers)).data:
                     if offer.id not in self._offers:
                         self._offers.add(offer.id)
@@ -134,7 +139,8 @@ class _AtDesk:
         if self._desk.agent.break_at is None:
             return
         await self._pace.pause(self._desk.agent.break_at)
-        await self.be("away")
+        async with self._looking_away:
+            await self.be("away")
         await self._pace.pause(self._desk.agent.break_for)
         await self.be("online")
 
@@ -148,7 +154,9 @@ class _AtDesk:
                 await self._door.send("POST", f"/v1/offers/{offer.id}/decline", {"reason": reason}, msgspec.Raw)
                 return
             if mishap is Mishap.OFFER_IGNORED:
-                await asyncio.sleep((given * 1.25).total_seconds())
+                # Who went on a break meanwhile would give the offer back before it has timed out.
+                async with self._looking_away:
+                    await self._let_pass(offer)
             elif mishap is Mishap.NONE and chance > 1 - SHARE_LATE:
                 await asyncio.sleep((given * 0.6).total_seconds())
             else:
@@ -161,7 +169,13 @@ class _AtDesk:
         except Refused:
             # Too late, or taken back: "no longer yours" is an answer an agent lives with.
             self._silent.discard(offer.conversation_id)
-            await self._be_seen()
+
+    async def _let_pass(self, offer: _Offer) -> None:
+        before = self._news.heard(offer.conversation_id, "offer_timed_out")
+        while self._news.heard(offer.conversation_id, "offer_timed_out") == before:
+            heard = self._news.heard(offer.conversation_id)
+            if not await self._news.after(offer.conversation_id, heard, LONGEST_LATE):
+                return
 
     async def _be_seen(self) -> None:
         """Who let an offer pass counts as not responding until they say that they are there."""
