@@ -1,8 +1,8 @@
-# Two commands matter to a newcomer: `make up` and `make test`. Both install what they need first.
+# Two commands matter to a newcomer: `make demo` and `make test`. Both install what they need first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install up test check format clean
+.PHONY: install demo up test check format clean
 
 install: .venv/.installed
 
@@ -11,6 +11,9 @@ install: .venv/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+demo: install
+	$(BIN)/baton demo
 
 up: install
 	$(BIN)/baton up --data .baton

@@ -95,6 +95,25 @@ def migrate() -> None:
     _end_at_once()
 
 
+@app.command()
+def demo(
+    conversations: Annotated[int, typer.Option(min=1, help="How many conversations are to be resolved.")] = 40,
+    seed: Annotated[int, typer.Option(help="The same seed plans the same day.")] = 7,
+    speed: Annotated[float, typer.Option(min=0.1, help="How many times faster than people.")] = 60.0,
+    utterances: Annotated[Path | None, typer.Option(help="A CSV whose first column the customers say.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where to keep the stack's data; a temporary folder if not given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object on stdout.")] = False,
+    exit_after: Annotated[bool, typer.Option("--exit", help="Stop everything after the summary.")] = False,
+) -> None:
+    """Watch a support floor through a simulated busy day."""
+    from workers.demo import demo as run_demo  # noqa: PLC0415 -- only this command simulates
+
+    log_to_stderr()
+    raise typer.Exit(run_demo(conversations, seed, speed, utterances, as_json, exit_after, data))
+
+
 def _settings() -> ProcessSettings:
     try:
         return ProcessSettings()

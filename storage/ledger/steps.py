@@ -80,17 +80,19 @@ with gone as (
     update agents set presence = 'not_responding', presence_since = %(at)s::timestamptz,
                       updated_at = %(at)s::timestamptz
     where id = %(agent)s and presence in ('online', 'transfers_only')
-    returning id, pool, capacity
+    returning id, pool
 ), ended as (
     update presence_spans set ended_at = %(at)s::timestamptz from gone where agent_id = gone.id and ended_at is null
-), begun as (
-    insert into presence_spans (agent_id, presence, capacity, started_at)
-    select id, 'not_responding', capacity, %(at)s::timestamptz from gone
 )
 insert into events (at, kind, agent_id, pool, data)
 select %(at)s::timestamptz, 'presence_changed', id, pool,
        '{"presence": "not_responding", "cause": "offer_timed_out"}'
 from gone
+"""
+# A statement of its own: within one, nothing says that the old span ends before the new one begins.
+_UNRESPONSIVE_SPAN: Final = """
+insert into presence_spans (agent_id, presence, capacity, started_at)
+select id, presence, capacity, %(at)s from agents where id = %(agent)s
 """
 _TAKE_ROOM: Final = """
 update agents set load = load + %(units)s, last_assigned_at = %(at)s, updated_at = %(at)s
@@ -308,7 +310,9 @@ async def _end_offer(connection: LedgerConnection, record: _Record, command: End
     pools = await _release_rows(connection, record.at, rows)
     if command.end is OfferEnd.TIMED_OUT:
         for agent_id, _ in rows:
-            await connection.execute(_UNRESPONSIVE, {"agent": agent_id, "at": record.at})
+            gone = await connection.execute(_UNRESPONSIVE, {"agent": agent_id, "at": record.at})
+            if gone.rowcount:
+                await connection.execute(_UNRESPONSIVE_SPAN, {"agent": agent_id, "at": record.at})
     return pools
 
 

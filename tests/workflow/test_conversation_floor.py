@@ -112,6 +112,9 @@ async def test_a_declined_offer_goes_to_somebody_else_at_its_old_age(floor: Floo
 async def test_an_unanswered_offer_times_out_and_its_agent_is_not_responding(floor: Floor) -> None:
     await floor.set("offer_timeout_seconds", {"web_chat": 0.3})
     ann = await floor.agent("Ann")
+    await floor.sql(
+        "insert into presence_spans (agent_id, presence, capacity, started_at) values (%s, 'online', 100, now())", ann
+    )
     taken = await floor.says("bea", ASK)
     await floor.pending_offer(taken.conversation_id)
     await floor.in_state(taken.conversation_id, "queued")
@@ -122,6 +125,8 @@ async def test_an_unanswered_offer_times_out_and_its_agent_is_not_responding(flo
 
     await floor.until(timed_out, "the agent to be not responding")
     assert await floor.sql("select state from offers") == [("timed_out",)]
+    spans = await floor.sql("select presence, ended_at is null from presence_spans order by started_at")
+    assert spans == [("online", False), ("not_responding", True)]
     rows = await floor.sql("select queued_at = (select min(at) from messages) from queue_tickets")
     assert rows == [(True,)]
 
