@@ -21,7 +21,7 @@ from workers.embedded.account import Account, let_pass, let_read, postgres_accou
 from workers.embedded.credentials import credentials_of
 from workers.embedded.directory import DataDirectory, write_private
 from workers.embedded.errors import DataUnusable
-from workers.embedded.ports import HOST, PortBook
+from workers.embedded.ports import HOST
 from workers.embedded.postgres_wheel import BINARIES, NEWEST
 from workers.embedded.supervisor import Child, Supervisor
 
@@ -190,10 +190,8 @@ class EmbeddedPostgres:
         return self._server.url(database)
 
     async def start(self) -> None:
-        await self._supervisor.open()
-        self._server = PostgresServer(
-            self._directory, PortBook(self._directory).port("postgres"), settings=self._settings
-        )
+        ports = await self._supervisor.open()
+        self._server = PostgresServer(self._directory, ports.port("postgres"), settings=self._settings)
         await asyncio.to_thread(self._server.prepare)
         await self._supervisor.start([self._server.child()])
 

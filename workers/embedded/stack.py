@@ -97,9 +97,8 @@ class EmbeddedStack:
             ChildFailed: a child did not become ready, or the migration failed.
             DataUnusable: the data is of a version these binaries do not know.
         """
-        await self._supervisor.open()
+        ports = await self._supervisor.open()
         self._directory.stack_file.unlink(missing_ok=True)
-        ports = PortBook(self._directory)
         credentials = credentials_of(self._directory)
         api_port = ports.api_port(self._asked_port)
         api_url = f"http://{HOST}:{api_port}"

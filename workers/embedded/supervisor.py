@@ -18,6 +18,7 @@ from workers.embedded import tether
 from workers.embedded.account import Account
 from workers.embedded.directory import DataDirectory
 from workers.embedded.errors import ChildFailed
+from workers.embedded.ports import PortBook
 from workers.embedded.processes import ChildRegister, kill_group, listens_on
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -96,8 +97,8 @@ class Supervisor:
         self._ownership = ExitStack()
         self.owns_directory = False
 
-    async def open(self) -> None:
-        """Own the directory and end what an earlier run left there.
+    async def open(self) -> PortBook:
+        """Own the directory and end what an earlier run left there; the ports of the book are its own until `stop`.
 
         Raises:
             AlreadyRunning: another process owns the directory.
@@ -106,6 +107,7 @@ class Supervisor:
         self.owns_directory = True
         self._directory.rotate_logs()
         await asyncio.to_thread(self._register.end_leftovers)
+        return self._ownership.enter_context(PortBook(self._directory))
 
     async def start(self, children: Sequence[Child]) -> None:
         """Start each child as soon as those it comes after are ready; return when all are.

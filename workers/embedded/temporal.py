@@ -166,10 +166,10 @@ class EmbeddedTemporal:
         return self._started.ui_url
 
     async def start(self) -> None:
-        await self._supervisor.open()
+        ports = await self._supervisor.open()
         self._server = TemporalServer(
             self._directory,
-            PortBook(self._directory),
+            ports,
             search_attributes=self._search_attributes,
             dynamic_config=self._dynamic_config,
             quick_stop=self._quick_stop,
