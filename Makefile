@@ -1,6 +1,7 @@
 # Two commands matter to a newcomer: `make demo` and `make test`. Both install what they need first.
 PYTHON ?= python3
 BIN := .venv/bin
+ROOMS := domain workflows activities storage channels intelligence api workers simulator
 
 .PHONY: install demo up test check format clean
 
@@ -10,6 +11,7 @@ install: .venv/.installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q $(ROOMS)  # each conversation loads its workflow's module anew
 	@touch $@
 
 demo: install

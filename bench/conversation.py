@@ -8,6 +8,7 @@ dispatcher, client) are counted together; the two take turns, so that both meet 
 
 import argparse
 import asyncio
+import logging
 import statistics
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import psutil
+import structlog
 from psycopg.types.json import Jsonb
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -54,6 +56,7 @@ class Bench:
     client: Client
     intakes: Intakes
     processes: list[psutil.Process]
+    offers: "Offers"
 
     def cpu_seconds(self) -> float:
         total = 0.0
@@ -73,6 +76,32 @@ class Bench:
 
     async def events_of(self, workflow: str) -> int:
         return len((await self.client.get_workflow_handle(workflow).fetch_history()).events)
+
+
+class Offers:
+    """What the consoles of all agents show: they are told of pending offers, none asks for its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._awaited: dict[str, asyncio.Future[AcceptOffer]] = {}
+
+    async def of(self, conversation_id: str) -> AcceptOffer:
+        self._awaited[conversation_id] = asyncio.get_running_loop().create_future()
+        return await self._awaited[conversation_id]
+
+    async def follow(self) -> None:
+        query = (
+            "select conversation_id, id, ticket, agent_id, expires_at from offers"
+            " where conversation_id = any(%s) and state = 'pending'"
+        )
+        while True:
+            await asyncio.sleep(0.05)
+            if not self._awaited:
+                continue
+            async with self._database.ledger.connection() as connection:
+                rows = await (await connection.execute(query, (list(self._awaited),))).fetchall()
+            for row in rows:
+                self._awaited.pop(row[0]).set_result(AcceptOffer(*row[1:]))
 
 
 async def baton(bench: Bench) -> int:
@@ -95,15 +124,7 @@ async def baton(bench: Bench) -> int:
         )
     assert taken is not None
     handle = bench.client.get_workflow_handle(workflow_id(taken.conversation_id))
-    rows: list[tuple[object, ...]] = []
-    while not rows:
-        rows = await bench.sql(
-            "select id, ticket, agent_id, expires_at from offers where conversation_id = %s and state = 'pending'",
-            taken.conversation_id,
-        )
-        if not rows:
-            await asyncio.sleep(0.02)
-    offer = AcceptOffer(*rows[0])  # type: ignore[arg-type] # the columns are these
+    offer = await bench.offers.of(taken.conversation_id)
     await handle.execute_update(UpdateName.ACCEPT_OFFER, offer, result_type=ConversationView)
     message = new_id("msg")
     await bench.sql(
@@ -159,6 +180,7 @@ async def measured(bench: Bench, story: Callable[[Bench], Awaitable[int]], conve
 
 
 async def run(conversations: int, rounds: int) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory(prefix="baton-bench-") as folder:
         async with EmbeddedStack(
             Path(folder),
@@ -173,11 +195,12 @@ async def run(conversations: int, rounds: int) -> None:
             await database.open()
             client = await Client.connect(stack.info.temporal_address, data_converter=DATA_CONVERTER)
             pids = [psutil.Process().pid, *stack.info.pids.values()]
-            bench = Bench(database, client, Intakes(database), [psutil.Process(pid) for pid in pids])
+            offers = Offers(database)
+            bench = Bench(database, client, Intakes(database), [psutil.Process(pid) for pid in pids], offers)
             bench.processes = [process for process in bench.processes if process.pid != psutil.Process().pid]
             bench.processes.append(_Own())  # type: ignore[arg-type] # only the two methods used
             await prepare(bench)
-            relay = asyncio.create_task(Relay(database, client).run())
+            beside = [asyncio.create_task(Relay(database, client).run()), asyncio.create_task(offers.follow())]
             async with (
                 conversation_worker(
                     client,
@@ -198,8 +221,9 @@ async def run(conversations: int, rounds: int) -> None:
                         for _ in range(rounds)
                     ]
                 )
-            relay.cancel()
-            await asyncio.gather(relay, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await database.close()
 
 

@@ -1,10 +1,11 @@
 """The two ways into Postgres: sessions on SQLModel's tables for records, a psycopg pool for the ledger's own SQL."""
 
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -40,7 +41,7 @@ class Database:
             max_size=pool_size,
             open=False,
             timeout=5,
-            check=AsyncConnectionPool.check_connection,
+            check=_still_connected,
             kwargs={"options": _OPTIONS},
         )
 
@@ -60,3 +61,11 @@ class Database:
     async def listener(self) -> LedgerConnection:
         """A connection of its own for LISTEN; the caller closes it."""
         return await AsyncConnection.connect(self._url, autocommit=True, options="-c timezone=UTC")
+
+
+async def _still_connected(connection: LedgerConnection) -> None:
+    """Refuse a connection whose server has gone, without asking it: an idle one has nothing to say but its end."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise OperationalError("the server has closed the connection")
