@@ -50,6 +50,8 @@ _RULES: Final = {
     "GET /metrics": PUBLIC,
     "GET /openapi.json": PUBLIC,
     "GET /docs": PUBLIC,
+    "POST /v1/codec/{codec_pass}/decode": PUBLIC,
+    "POST /v1/codec/{codec_pass}/encode": PUBLIC,
     "POST /v1/messages": _ADAPTER,
     "POST /v1/web-chat/{account}/sessions": PUBLIC,
     "POST /v1/web-chat/{account}/messages": PUBLIC,

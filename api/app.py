@@ -6,6 +6,7 @@ from api import (
     agents,
     calendars,
     channel_accounts,
+    codec,
     conversation_actions,
     conversations,
     customers,
@@ -53,6 +54,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     openapi.router,
     intake.router,
     web_chat.router,
+    codec.router,
 )
 
 

@@ -102,7 +102,9 @@ async def chat_account(request: Request, account: str) -> ChatAccount:
             raise Forbidden("this site is not among the account's allowed origins", "origin_not_allowed")
         request.state.allowed_origin = origin
     context: ApiContext = request.app.state.context
-    secrets = {} if found.secrets is None else _box(context.secret).unseal(found.secrets, found.id)
+    secrets = (
+        {} if found.secrets is None else _box(context.secret, *context.older_secrets).unseal(found.secrets, found.id)
+    )
     return ChatAccount(found.name, secrets.get("identity_secret", "").encode())
 
 
@@ -124,8 +126,8 @@ def visitor_token_key(secret: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def _box(secret: bytes) -> SealedBox:
-    return SealedBox(secret)
+def _box(secret: bytes, *older: bytes) -> SealedBox:
+    return SealedBox(secret, *older)
 
 
 AtAccount = Annotated[ChatAccount, Depends(chat_account)]

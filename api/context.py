@@ -35,3 +35,5 @@ class ApiContext:
     secret: bytes
     """The deployment's secret; keys for single uses are derived from it."""
     options: ApiOptions = field(default_factory=ApiOptions)
+    older_secrets: tuple[bytes, ...] = ()
+    """Secrets of before: what they sealed can still be opened."""

@@ -2,7 +2,7 @@
 
 BatonError
 ├── InvalidInput             422 invalid_request
-├── BadRequest               400 malformed_request, invalid_cursor
+├── BadRequest               400 malformed_request, invalid_cursor, payload_not_ours
 ├── Unauthenticated          401 unauthenticated
 ├── Forbidden                403 forbidden, not_yours
 ├── NotFound                 404 not_found

@@ -38,6 +38,7 @@ async def run_api(settings: ProcessSettings, stop: asyncio.Event) -> None:
         database=database,
         temporal=temporal,
         secret=settings.secret_bytes,
+        older_secrets=settings.older_secret_bytes,
         options=ApiOptions(temporal_ui_url=settings.temporal_ui_url, temporal_namespace=settings.temporal_namespace),
     )
     server = _Server(

@@ -18,6 +18,7 @@ from workers.embedded.errors import EmbeddedStackError
 from workers.embedded.stack import StackInfo, log_to_stderr, run_stack, stop_on_signals
 from workers.settings import ProcessSettings
 from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
+from workflows.payload_codec import codec_pass
 
 BAD_SETTINGS: Final = 78
 
@@ -93,6 +94,12 @@ def migrate() -> None:
 
     run_migration(_settings())
     _end_at_once()
+
+
+@app.command()
+def codec_path() -> None:
+    """Print the path at which the Temporal UI has payloads opened; whoever knows it can read them."""
+    typer.echo(f"/v1/codec/{codec_pass(_settings().secret_bytes)}")
 
 
 @app.command()

@@ -23,7 +23,7 @@ from activities.dispatch import HEARTBEAT, PoolDispatch
 from storage.database import Database
 from workers.health_port import serve_health
 from workers.settings import ProcessSettings
-from workflows.data_converter import DATA_CONVERTER
+from workers.temporal_connection import connect_patiently
 from workflows.dispatcher import DispatcherWorkflow, DispatchPool, dispatcher_id
 from workflows.task_queues import DISPATCH
 
@@ -33,7 +33,6 @@ MAKE_SURE_EVERY: Final = timedelta(seconds=60)
 """How often a dispatcher that should run is started again, in case somebody ended it by hand."""
 
 _CONNECTIONS: Final = 20
-_RETRY_SECONDS: Final = 0.5
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -44,7 +43,7 @@ async def run_dispatcher(settings: ProcessSettings, stop: asyncio.Event) -> None
     await database.open()
     try:
         async with serve_health(settings.health_port):
-            client = await _connected(settings, stop)
+            client = await connect_patiently(settings, stop)
             if client is None:
                 return
             async with dispatcher_worker(client, database):
@@ -80,18 +79,6 @@ async def start_dispatchers(client: Client, pools: list[str]) -> None:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=f"Offers what waits in pool {pool} to its agents",
         )
-
-
-async def _connected(settings: ProcessSettings, stop: asyncio.Event) -> Client | None:
-    while not stop.is_set():
-        try:
-            return await Client.connect(
-                settings.temporal_address, namespace=settings.temporal_namespace, data_converter=DATA_CONVERTER
-            )
-        except (RuntimeError, RPCError) as error:
-            log.warning("temporal_out_of_reach", cause=str(error))
-            await _pause(stop, _RETRY_SECONDS)
-    return None
 
 
 async def _keep_dispatchers(client: Client, database: Database, stop: asyncio.Event) -> None:

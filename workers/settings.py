@@ -1,13 +1,17 @@
 """What a process is told by its environment; every name starts with `BATON_`."""
 
 import base64
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ProcessSettings(BaseSettings):
-    """`secret` is base64 of at least 32 random bytes: it signs visitor tokens and seals channel secrets."""
+    """`secret` is base64 of at least 32 random bytes: it signs visitor tokens and seals channel secrets and payloads.
+
+    To change it, move the old one to `older_secrets` (a JSON list): what it sealed is still opened.
+    """
 
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
 
@@ -16,6 +20,7 @@ class ProcessSettings(BaseSettings):
     temporal_namespace: str = "default"
     temporal_ui_url: str = "http://127.0.0.1:8233"
     secret: str = Field(min_length=40)
+    older_secrets: list[Annotated[str, Field(min_length=40)]] = Field(default_factory=list)
     embedded: bool = False
     api_host: str = "127.0.0.1"
     api_port: int = 8080
@@ -27,3 +32,7 @@ class ProcessSettings(BaseSettings):
     @property
     def secret_bytes(self) -> bytes:
         return base64.b64decode(self.secret)
+
+    @property
+    def older_secret_bytes(self) -> tuple[bytes, ...]:
+        return tuple(base64.b64decode(older) for older in self.older_secrets)

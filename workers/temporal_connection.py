@@ -1,4 +1,4 @@
-"""One way to Temporal for all processes: with our payload form, and patient while the server is away."""
+"""One way to Temporal for all processes: with our payload form, sealed, and patient while the server is away."""
 
 import asyncio
 from typing import Final
@@ -8,7 +8,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from workers.settings import ProcessSettings
-from workflows.data_converter import DATA_CONVERTER
+from workflows.payload_codec import sealed_converter
 
 RETRY_SECONDS: Final = 0.5
 
@@ -24,7 +24,7 @@ async def connect(settings: ProcessSettings, *, lazy: bool = False) -> Client:
     return await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
-        data_converter=DATA_CONVERTER,
+        data_converter=sealed_converter(settings.secret_bytes, *settings.older_secret_bytes),
         lazy=lazy,
     )
 

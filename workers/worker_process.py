@@ -45,7 +45,7 @@ async def run_worker(settings: ProcessSettings, stop: asyncio.Event) -> None:
         client = await connect_patiently(settings, stop)
         if client is None:
             return
-        box = SealedBox(settings.secret_bytes)
+        box = SealedBox(settings.secret_bytes, *settings.older_secret_bytes)
         async with (
             serve_health(settings.health_port),
             conversation_worker(client, ConversationSteps(database, MessageTriage(store)), Deliveries(database, box)),

@@ -1,6 +1,7 @@
 """The whole stack in one place: servers, migration and Baton's own processes, under one supervisor."""
 
 import asyncio
+import base64
 import importlib.metadata
 import os
 import signal
@@ -22,6 +23,7 @@ from workers.embedded.ports import HOST, PortBook
 from workers.embedded.postgres import PostgresServer
 from workers.embedded.supervisor import Child, Supervisor
 from workers.embedded.temporal import NAMESPACE, TemporalServer
+from workflows.payload_codec import codec_pass
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -108,7 +110,7 @@ class EmbeddedStack:
             ports,
             search_attributes=self._search_attributes,
             dynamic_config=self._dynamic_config,
-            codec_endpoint=f"{api_url}/v1/codec",
+            codec_endpoint=f"{api_url}/v1/codec/{codec_pass(base64.b64decode(credentials.secret))}",
             quick_stop=self._quick_stop,
         )
         await asyncio.to_thread(postgres.prepare)
