@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -64,8 +64,8 @@ class Database:
 
 
 async def _still_connected(connection: LedgerConnection) -> None:
-    """Refuse a connection whose server has gone, without asking it: an idle one has nothing to say but its end."""
+    """Ask the server only when an idle connection has something to say, which most often is that it has ended."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):
-        raise OperationalError("the server has closed the connection")
+        await AsyncConnectionPool.check_connection(connection)

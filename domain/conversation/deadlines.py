@@ -1,7 +1,7 @@
 """The instants at which a conversation acts by itself, and what it then does."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -36,12 +36,12 @@ def deadlines(state: ConversationState) -> list[NextDeadline]:
     sla = next_deadline(state.clocks)
     if sla is not None:
         name = sla.clock.metric.value.replace("_", " ")
-        minutes = f"{sla.clock.target.total_seconds() / 60:g} min"
+        target = _in_words(sla.clock.target)
         segment = state.case.segment if state.case else ""
         if sla.kind is DeadlineKind.WARN:
-            found.append(NextDeadline(sla.at, Due.SLA_WARNING, f"{name} is at risk, {segment} {minutes}"))
+            found.append(NextDeadline(sla.at, Due.SLA_WARNING, f"{name} is at risk, {segment} {target}"))
         else:
-            found.append(NextDeadline(sla.at, Due.SLA_BREACH, f"{name} due, {segment} {minutes}"))
+            found.append(NextDeadline(sla.at, Due.SLA_BREACH, f"{name} due, {segment} {target}"))
     if state.wrap_up is not None:
         found.append(NextDeadline(state.wrap_up.ends_at, Due.WRAP_UP, "wrap-up ends"))
     if state.case is not None:
@@ -126,3 +126,11 @@ def _make_urgent(draft: Draft) -> None:
     waiting = draft.state.waiting
     if waiting is not None and not waiting.urgent:
         draft.state = replace(draft.state, waiting=replace(waiting, urgent=True))
+
+
+def _in_words(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

@@ -10,4 +10,4 @@ _HINT: Final = text("select pg_notify('baton_settings', '')")
 
 async def tell_doors(session: AsyncSession) -> None:
     """Who serves accounts looks at them again once this is committed."""
-    await session.execute(_HINT)
+    await (await session.connection()).execute(_HINT)
