@@ -19,22 +19,28 @@ LARGEST_BATCH: Final = 500
 _CURSOR: Final = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")
 _LARGEST: Final = 2**63 - 1
 
-_EDGE: Final = """
-select pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+# Places are those of events that are stored, never of transactions that merely ran: after a crash the server may give
+# the numbers of such transactions out again.
+_SETTLED: Final = """
+select transaction::text::bigint, id from events
+where transaction < pg_snapshot_xmin(pg_current_snapshot())
+order by transaction desc, id desc limit 1
 """
-_AFTER: Final = """
-with edge as (select pg_snapshot_xmin(pg_current_snapshot()) as oldest_running)
-select edge.oldest_running::text::bigint, e.transaction::text::bigint, e.id, e.kind, e.at, e.conversation_id,
-       e.customer_id, e.agent_id, e.pool, e.data
-from edge left join lateral (
+_NEXT_TRANSACTION: Final = "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+_AFTER: Final = f"""
+with settled as ({_SETTLED})
+select s.transaction, s.id, e.transaction::text::bigint, e.id, e.kind, e.at, e.conversation_id, e.customer_id,
+       e.agent_id, e.pool, e.data
+from settled s left join lateral (
     select * from events
-    where (transaction, id) > (%(transaction)s::text::xid8, %(id)s) and transaction < edge.oldest_running
+    where (transaction, id) > (%(transaction)s::text::xid8, %(id)s)
+      and (transaction, id) <= (s.transaction::text::xid8, s.id)
       and (%(everything)s or pool = %(pool)s or agent_id = %(agent)s)
     order by transaction, id
     limit %(limit)s
 ) as e on true
 order by e.transaction, e.id
-"""
+"""  # noqa: S608 -- put together of constants
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,14 +94,16 @@ class Batch:
 
 async def end_of_feed(database: Database) -> EventCursor:
     """The place after all that is settled: whatever is not settled yet comes after it."""
-    oldest_running, _ = await _edges(database)
-    return EventCursor(oldest_running, 0)
+    async with database.ledger.connection() as connection:
+        row = await (await connection.execute(_SETTLED)).fetchone()
+    return EventCursor(0, 0) if row is None else EventCursor(row[0], row[1])
 
 
 async def is_from_this_feed(database: Database, cursor: EventCursor) -> bool:
     """Whether the cursor can have been given out: it names no transaction that has yet to begin."""
-    _, next_transaction = await _edges(database)
-    return cursor.transaction <= next_transaction
+    async with database.ledger.connection() as connection:
+        row = await (await connection.execute(_NEXT_TRANSACTION)).fetchone()
+    return row is not None and cursor.transaction < row[0]
 
 
 async def events_after(database: Database, position: EventCursor, sight: Sight, limit: int = LARGEST_BATCH) -> Batch:
@@ -109,21 +117,15 @@ async def events_after(database: Database, position: EventCursor, sight: Sight, 
         "limit": limit,
     }
     async with database.ledger.connection() as connection:
-        rows = await (await connection.execute(_AFTER, asked)).fetchall()
+        rows = await (await connection.execute(_AFTER.encode(), asked)).fetchall()
     events = tuple(
         FeedEvent(EventCursor(transaction, number), *told)
-        for _, transaction, number, *told in rows
+        for _, _, transaction, number, *told in rows
         if number is not None
     )
     if len(events) == limit:
         return Batch(events, events[-1].cursor, is_full=True)
+    if not rows:
+        return Batch((), position, is_full=False)
     # All that is settled was looked at, also what may not be seen: it need not be looked at again.
-    return Batch(events, max(position, EventCursor(rows[0][0], 0)), is_full=False)
-
-
-async def _edges(database: Database) -> tuple[int, int]:
-    async with database.ledger.connection() as connection:
-        row = await (await connection.execute(_EDGE)).fetchone()
-    if row is None:
-        raise LookupError("a snapshot always has its edges")
-    return row[0], row[1]
+    return Batch(events, max(position, EventCursor(rows[0][0], rows[0][1])), is_full=False)
