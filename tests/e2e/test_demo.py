@@ -83,13 +83,50 @@ async def test_a_small_day_shows_every_mishap_and_loses_nothing(tmp_path: Path) 
     assert json.loads(bytes(summary.kpis["conversations"])) >= 12
 
 
+@pytest.mark.chaos
+async def test_killing_every_process_once_changes_nothing_of_what_a_day_promises(tmp_path: Path) -> None:
+    """Each as soon as the one killed before it is back, while customers write and agents work."""
+    published = tmp_path / "data" / "stack.json"
+    playing = await play(tmp_path / "data")
+    reading = asyncio.create_task(playing.communicate())
+
+    def pid_of(name: str) -> int:
+        return int(json.loads(published.read_bytes())["pids"].get(name, 0))
+
+    try:
+        async with asyncio.timeout(2 * DEADLINE):
+            while not published.exists():
+                assert playing.returncode is None, (await reading)[1].decode()[-3000:]
+                await asyncio.sleep(0.1)
+            for name in ("worker", "dispatcher", "postgres", "temporal", "api"):
+                before = pid_of(name)
+                os.kill(before, signal.SIGKILL)
+                while pid_of(name) in {before, 0}:
+                    assert playing.returncode is None
+                    await asyncio.sleep(0.1)
+            told, errors = await reading
+    finally:
+        if playing.returncode is None:
+            playing.kill()
+            await playing.wait()
+        await asyncio.gather(reading, return_exceptions=True)
+
+    assert playing.returncode == 0, errors.decode()[-3000:] + told.decode()[-3000:]
+    summary = msgspec.json.decode(told, type=Summary)
+    assert summary.violations == []
+    assert summary.messages_stored == summary.messages_acknowledged == summary.messages_sent
+    assert summary.duplicates_stored == 0
+    assert summary.conversations == 12
+    assert "pending" not in summary.offers
+
+
 async def test_ctrl_c_ends_a_day_and_leaves_nothing_running(tmp_path: Path) -> None:
     data = tmp_path / "data"
     playing = await play(data)
     try:
         async with asyncio.timeout(DEADLINE):
             while not (data / "stack.json").exists():
-                assert playing.returncode is None
+                assert playing.returncode is None, (await playing.communicate())[1].decode()[-3000:]
                 await asyncio.sleep(0.1)
             postgres_url = json.loads((data / "stack.json").read_bytes())["postgres_url"]
             playing.send_signal(signal.SIGINT)

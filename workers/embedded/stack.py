@@ -30,6 +30,8 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 ROLES: Final = ("worker", "dispatcher", "api")
 MIGRATE: Final = "migrate"
 MIGRATE_TIMEOUT: Final = timedelta(minutes=5)
+ROLE_TIMEOUT: Final = timedelta(minutes=5)
+"""A worker's first start trains the models, which takes seconds, or minutes where other work keeps the cores busy."""
 PROBE_TIMEOUT: Final = timedelta(seconds=2)
 
 
@@ -197,10 +199,12 @@ class EmbeddedStack:
         if role == "api":
             port = int(env["BATON_API_PORT"])
             others = [other for other in self._roles if other != role]
-            return Child(role, argv, env, _answers_ok(f"http://{HOST}:{port}/readyz"), port=port, after=others)
+            ready = _answers_ok(f"http://{HOST}:{port}/readyz")
+            return Child(role, argv, env, ready, port=port, after=others, ready_timeout=ROLE_TIMEOUT)
         port = ports.port(role)
         health = {"BATON_HEALTH_PORT": str(port)}
-        return Child(role, argv, {**env, **health}, _answers_ok(f"http://{HOST}:{port}/healthz"), port=port)
+        ready = _answers_ok(f"http://{HOST}:{port}/healthz")
+        return Child(role, argv, {**env, **health}, ready, port=port, ready_timeout=ROLE_TIMEOUT)
 
     def _tell_new_pids(self, _: str) -> None:
         if self._info is None:
