@@ -273,9 +273,7 @@ class Conversation:
                 self._end_as_merged(item.at)
             case messages.ThreadsSplit():
                 case = await self._assess(())
-                await self._advance(
-                    events.ThreadsSplit(item.into, item.thread_ids, item.channels, item.unanswered_since, case)
-                )
+                await self._advance(events.ThreadsSplit(item.thread_ids, item.channels, item.unanswered_since, case))
             case messages.IdentityLinked():
                 await self._advance(events.IdentityLinked(item.customer_id, await self._assess(()), item.cause))
 

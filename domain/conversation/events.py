@@ -60,9 +60,8 @@ class MergedAway:
 
 @dataclass(frozen=True, slots=True)
 class ThreadsSplit:
-    """Threads have become the conversation `into`; `channels` are those that are left, as is `unanswered_since`."""
+    """Threads have become a conversation of their own; `channels` and `unanswered_since` are what is left."""
 
-    into: str
     thread_ids: tuple[str, ...]
     channels: tuple[str, ...]
     unanswered_since: datetime | None

@@ -76,7 +76,6 @@ def threads_split(draft: Draft, event: ThreadsSplit) -> None:
         unanswered_since=event.unanswered_since if waited is not None else None,
     )
     understand(draft, event.case)
-    draft.happened("split_off", threads=len(event.thread_ids), into=event.into)
     if waited is None or draft.state.unanswered_since is not None:
         return
     for metric in (Metric.FIRST_RESPONSE, Metric.NEXT_RESPONSE, Metric.OWNER_SILENCE):
