@@ -33,6 +33,11 @@ from storage.ledger.short_ways import LOOK, TELL, begun, continued, looked_for
 
 __all__ = ["Intake", "IntakeFile", "TakenIn", "take_in"]
 
+VERIFIED_IDENTITY: Final = "verified_identity"
+"""The channel proved the sender, and the address is the customer's."""
+SAME_SENDER: Final = "same_sender"
+"""Nobody proved anything, but it is the same unproven address that is written from."""
+
 _MOST_RACES: Final = 50
 _MOST_REFERENCES: Final = 40
 _LONGEST_NAME: Final = 200
@@ -226,10 +231,11 @@ async def _destination(connection: LedgerConnection, message: Intake, found: _Fo
     if customer_id is None or identity_id is None:
         customer_id, identity_id = await _new_customer(connection, message)
     if found.conversation_id is not None and found.pool is not None and found.episode is not None:
-        place, joins, signal = Place(found.conversation_id, found.pool, found.episode), True, True
+        place, signal = Place(found.conversation_id, found.pool, found.episode), True
+        joins: str | None = VERIFIED_IDENTITY if message.verified else SAME_SENDER
     else:
         previous = await previous_conversation(connection, customer_id) if found.customer_id else None
-        joins, signal = False, message.kind.wants_an_answer
+        joins, signal = None, message.kind.wants_an_answer
         if signal:
             owner = previous.owner_id if previous else None
             await _demand_still_theirs(connection, identity_id, customer_id)

@@ -174,7 +174,7 @@ async def _pass_on_once(connection: LedgerConnection, message_id: str, ended_con
     if stray.merged_into is not None:
         customer_id = await _customer_of_survivor(connection, stray.merged_into)
     place = await _open_place(connection, customer_id)
-    joins = place is not None
+    joins = None if place is None else "passed_on"
     if place is None:
         previous = await previous_conversation(connection, customer_id)
         owner = previous.owner_id if previous else None
