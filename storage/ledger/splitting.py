@@ -317,8 +317,8 @@ async def _home(connection: LedgerConnection, place: _Place, merge: _MergeRow | 
     own_scope = f"split:{new}"
     if merge is None or not merge.identities or merge.loser_customer_id == place.customer_id:
         return place.customer_id, own_scope
-    open_already = await connection.execute(_HAS_OPEN, (merge.loser_customer_id, MERGE_SCOPE))
-    return merge.loser_customer_id, own_scope if await open_already.fetchone() else MERGE_SCOPE
+    open_already = await (await connection.execute(_HAS_OPEN, (merge.loser_customer_id, MERGE_SCOPE))).fetchone()
+    return merge.loser_customer_id, MERGE_SCOPE if open_already is None else own_scope
 
 
 def _channels(threads: Sequence[_ThreadRow]) -> list[str]:
