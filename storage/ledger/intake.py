@@ -33,6 +33,11 @@ from storage.ledger.short_ways import LOOK, TELL, begun, continued, looked_for
 
 __all__ = ["Intake", "IntakeFile", "TakenIn", "take_in"]
 
+VERIFIED_IDENTITY: Final = "verified_identity"
+"""The channel proved the sender, and the address is the customer's."""
+SAME_SENDER: Final = "same_sender"
+"""Nobody proved anything, but it is the same unproven address that is written from."""
+
 _MOST_RACES: Final = 50
 _MOST_REFERENCES: Final = 40
 _LONGEST_NAME: Final = 200
@@ -69,6 +74,7 @@ _NEW_IDENTITY: Final = """
 insert into identities (id, customer_id, kind, address, verified, display_name, created_at)
 values (%s, %s, %s, %s, %s, %s, clock_timestamp())
 """
+_STILL_THEIRS: Final = "select from identities where id = %s and customer_id = %s for share"
 _THREAD_IN: Final = """
 select id from threads
 where channel = %s and account = %s and thread_key = %s and conversation_id = %s
@@ -110,6 +116,10 @@ with place as (
     from message where threads.id = message.thread_id and %(identity)s::text is not null
 ), {TELL}
 """  # noqa: S608 -- put together of constants
+
+
+class _MovedMeanwhile(Exception):  # noqa: N818 -- says what happened; caught within this module
+    """The sender's address belongs to another customer now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +182,7 @@ async def take_in(connection: LedgerConnection, message: Intake) -> TakenIn:
         try:
             async with connection.transaction():
                 return await _take_in_once(connection, message)
-        except (UniqueViolation, DeadlockDetected):
+        except (UniqueViolation, DeadlockDetected, _MovedMeanwhile):
             continue  # somebody else was first; now it can be seen what they wrote
     raise RuntimeError(f"lost {_MOST_RACES} races for one message")
 
@@ -221,12 +231,14 @@ async def _destination(connection: LedgerConnection, message: Intake, found: _Fo
     if customer_id is None or identity_id is None:
         customer_id, identity_id = await _new_customer(connection, message)
     if found.conversation_id is not None and found.pool is not None and found.episode is not None:
-        place, joins, signal = Place(found.conversation_id, found.pool, found.episode), True, True
+        place, signal = Place(found.conversation_id, found.pool, found.episode), True
+        joins: str | None = VERIFIED_IDENTITY if message.verified else SAME_SENDER
     else:
         previous = await previous_conversation(connection, customer_id) if found.customer_id else None
-        joins, signal = False, message.kind.wants_an_answer
+        joins, signal = None, message.kind.wants_an_answer
         if signal:
             owner = previous.owner_id if previous else None
+            await _demand_still_theirs(connection, identity_id, customer_id)
             place = await open_conversation(connection, customer_id, message.channel, message.subject, owner)
         elif previous:
             place = Place(previous.id, previous.pool, previous.episode)
@@ -248,6 +260,13 @@ async def _destination(connection: LedgerConnection, message: Intake, found: _Fo
         )
         thread_id = await add_thread(connection, place, customer_id, thread, joins=joins)
     return _Destination(customer_id, identity_id, place, thread_id, references, signal)
+
+
+async def _demand_still_theirs(connection: LedgerConnection, identity_id: str, customer_id: str) -> None:
+    """A merge or a link may have given the sender's address to another customer since it was looked up."""
+    still = await connection.execute(_STILL_THEIRS, (identity_id, customer_id))
+    if await still.fetchone() is None:
+        raise _MovedMeanwhile
 
 
 async def _bounced(connection: LedgerConnection, message: Intake, failed_message_id: str) -> _Destination | None:

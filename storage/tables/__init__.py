@@ -5,6 +5,7 @@ from storage.tables.conversations import Attachment, Conversation, Message, Thre
 from storage.tables.customers import Customer, Identity
 from storage.tables.doors import ApiKey, IdempotencyKey, OutboxSignal, UnparsedMessage
 from storage.tables.lifecycle import ClockRow, LifecycleEvent, Resolution
+from storage.tables.merges import HandoverRow, Merge
 from storage.tables.policies import Calendar, ChannelAccount, Setting, SlaPolicyRow, WrapUpCode
 from storage.tables.routing import Assignment, DispatcherLease, Offer, QueueTicket, RoutingDecision
 
@@ -19,9 +20,11 @@ __all__ = [
     "Conversation",
     "Customer",
     "DispatcherLease",
+    "HandoverRow",
     "IdempotencyKey",
     "Identity",
     "LifecycleEvent",
+    "Merge",
     "Message",
     "Offer",
     "OutboxSignal",
