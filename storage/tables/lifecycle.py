@@ -71,7 +71,10 @@ class Resolution(SQLModel, table=True):
     """The resolution record: one row per resolved episode, what the KPIs are computed from."""
 
     __tablename__ = "resolutions"
-    __table_args__ = (Index("resolutions_by_time", "resolved_at"),)
+    __table_args__ = (
+        Index("resolutions_by_time", "resolved_at"),
+        Index("resolutions_by_customer", "customer_id", "resolved_at"),
+    )
 
     conversation_id: str = Field(primary_key=True, foreign_key="conversations.id")
     episode: int = Field(primary_key=True)
