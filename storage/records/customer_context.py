@@ -59,6 +59,14 @@ where c.id = %(conversation)s and (
 CONTEXT: Final = f"""
 with seen as materialized ({SEEN}), customer as materialized (
     select u.* from customers u where u.id = (select customer_id from seen)
+), every as materialized (
+    select c.id, c.state, c.language, c.opened_at from conversations c
+    where c.customer_id = (select customer_id from seen)
+), exchanged as materialized (
+    select count(*) filter (where m.direction = 'inbound') as inbound,
+           count(*) filter (where m.direction = 'outbound') as outbound
+    from messages m
+    where m.customer_id = (select customer_id from seen) and m.delivery not in ('draft', 'withdrawn')
 ), shown as materialized (
     select {CONVERSATION_COLUMNS} from conversations c where c.customer_id = (select customer_id from seen)
     order by c.opened_at desc, c.id desc limit %(conversations)s
@@ -110,9 +118,8 @@ select json_build_object(
         ) by_hour),
     'spoken', (
         select coalesce(json_agg(spoken), '[]') from (
-            select language, count(*) as conversations from conversations
-            where customer_id = (select customer_id from seen) and language is not null and state <> 'merged'
-            group by language order by 2 desc, 1 limit 5
+            select language, count(*) as conversations from every
+            where language is not null and state <> 'merged' group by language order by 2 desc, 1 limit 5
         ) spoken),
     'patterns', (
         select coalesce(json_agg(grouped), '[]') from (
@@ -149,24 +156,16 @@ select json_build_object(
             order by score desc, id limit %(suggestions)s
         ) suggested),
     'statistics', json_build_object(
-        'conversations', (select count(*) from conversations
-                          where customer_id = (select customer_id from seen) and state <> 'merged'),
-        'open_conversations', (select count(*) from conversations
-                               where customer_id = (select customer_id from seen)
-                                 and state not in ('resolved', 'closed', 'merged')),
-        'first_contact_at', (select min(opened_at) from conversations
-                             where customer_id = (select customer_id from seen)),
-        'inbound_messages', (select count(*) from messages
-                             where customer_id = (select customer_id from seen) and direction = 'inbound'
-                               and delivery not in ('draft', 'withdrawn')),
-        'outbound_messages', (select count(*) from messages
-                              where customer_id = (select customer_id from seen) and direction = 'outbound'
-                                and delivery not in ('draft', 'withdrawn')),
+        'conversations', (select count(*) from every where state <> 'merged'),
+        'open_conversations', (select count(*) from every where state not in ('resolved', 'closed', 'merged')),
+        'first_contact_at', (select min(opened_at) from every),
+        'inbound_messages', (select inbound from exchanged),
+        'outbound_messages', (select outbound from exchanged),
         'resolutions', (select count(*) from resolutions where customer_id = (select customer_id from seen)),
         'mean_resolution_seconds', (select avg(extract(epoch from resolved_at - opened_at))::float8 from resolutions
                                     where customer_id = (select customer_id from seen) and episode = 1),
-        'breaches', (select count(*) from clocks k join conversations c on c.id = k.conversation_id
-                     where c.customer_id = (select customer_id from seen) and k.breached_at is not null))
+        'breaches', (select count(*) from every join clocks k on k.conversation_id = every.id
+                     where k.breached_at is not null))
 ) from seen
 """  # noqa: S608 -- put together of constants
 
