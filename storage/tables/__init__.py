@@ -15,6 +15,7 @@ from storage.tables.customers import (
 )
 from storage.tables.doors import ApiKey, IdempotencyKey, OutboxSignal, UnparsedMessage
 from storage.tables.lifecycle import ClockRow, LifecycleEvent, Resolution
+from storage.tables.merges import HandoverRow, Merge
 from storage.tables.policies import Calendar, ChannelAccount, Setting, SlaPolicyRow, WrapUpCode
 from storage.tables.routing import Assignment, DispatcherLease, Offer, QueueTicket, RoutingDecision
 
@@ -33,12 +34,14 @@ __all__ = [
     "CustomerLink",
     "CustomerLinkMove",
     "DispatcherLease",
+    "HandoverRow",
     "HealthSource",
     "IdempotencyKey",
     "Identity",
     "IdentityHint",
     "IdentitySuggestion",
     "LifecycleEvent",
+    "Merge",
     "Message",
     "Offer",
     "OutboxSignal",

@@ -28,6 +28,7 @@ class Conversation(SQLModel, table=True):
         Index("conversations_by_state", "state", "opened_at", "id"),
         Index("conversations_by_agent", "agent_id", "state", postgresql_where=text("agent_id is not null")),
         Index("conversations_by_customer", "customer_id", "opened_at"),
+        Index("conversations_merged_into", "merged_into", postgresql_where=text("merged_into is not null")),
     )
 
     id: str = Field(primary_key=True)

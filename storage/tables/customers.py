@@ -116,8 +116,8 @@ class CustomerLink(SQLModel, table=True):
     evidence: list[dict[str, JsonValue]] = Field(default_factory=list, sa_type=JSON_DOCUMENT)
     profile_before: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSON_DOCUMENT)
     profile_after: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSON_DOCUMENT)
-    merged_conversation: str | None = Field(default=None, foreign_key="conversations.id")
-    surviving_conversation: str | None = Field(default=None, foreign_key="conversations.id")
+    merge_id: str | None = Field(default=None, foreign_key="merges.id")
+    """The merge of their open conversations, when both had one."""
     linked_at: datetime = Field(default_factory=utc_now, sa_type=INSTANT)
     undone_at: datetime | None = Field(default=None, sa_type=INSTANT)
     undone_by: str | None = None

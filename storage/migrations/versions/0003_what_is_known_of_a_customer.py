@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = '0003'
-down_revision = '0001'
+down_revision = '0002'
 branch_labels = None
 depends_on = None
 
@@ -98,15 +98,13 @@ def upgrade() -> None:
     sa.Column('evidence', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
     sa.Column('profile_before', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
     sa.Column('profile_after', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
-    sa.Column('merged_conversation', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-    sa.Column('surviving_conversation', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+    sa.Column('merge_id', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
     sa.Column('linked_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('undone_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('undone_by', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
     sa.ForeignKeyConstraint(['absorbed_id'], ['customers.id'], ),
-    sa.ForeignKeyConstraint(['merged_conversation'], ['conversations.id'], ),
+    sa.ForeignKeyConstraint(['merge_id'], ['merges.id'], ),
     sa.ForeignKeyConstraint(['suggestion_id'], ['identity_suggestions.id'], ),
-    sa.ForeignKeyConstraint(['surviving_conversation'], ['conversations.id'], ),
     sa.ForeignKeyConstraint(['survivor_id'], ['customers.id'], ),
     sa.PrimaryKeyConstraint('id')
     )
