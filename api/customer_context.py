@@ -161,7 +161,7 @@ class PatternAnswer(BaseModel):
     episodes: int = Field(examples=[4])
     conversations: int = Field(examples=[3])
     reopen_share: float = Field(examples=[0.25])
-    mean_resolution_seconds: float = Field(examples=[5400.0])
+    mean_resolution_seconds: float | None = Field(examples=[5400.0], description="To the first resolve")
     mean_handle_seconds: float = Field(examples=[900.0])
     complexity: Complexity = Field(examples=["usual"])
     complexity_points: float = Field(examples=[0.8])
@@ -355,7 +355,7 @@ def _pattern(one: IntentPattern, agents: dict[str, str]) -> PatternAnswer:
         episodes=one.episodes,
         conversations=one.conversations,
         reopen_share=one.reopen_share,
-        mean_resolution_seconds=one.mean_resolution.total_seconds(),
+        mean_resolution_seconds=None if one.mean_resolution is None else one.mean_resolution.total_seconds(),
         mean_handle_seconds=one.mean_handle.total_seconds(),
         complexity=one.complexity,
         complexity_points=one.points,

@@ -28,7 +28,7 @@ class IntentHistory:
     reopened: int
     """Episodes after a conversation's first one."""
     resolution: timedelta
-    """From opening to resolve, summed over `episodes`."""
+    """From opening to the first resolve, summed over `conversations`."""
     handle: timedelta
     """How long agents held them, summed."""
     touches: int
@@ -44,7 +44,8 @@ class IntentPattern:
     episodes: int
     conversations: int
     reopen_share: float
-    mean_resolution: timedelta
+    mean_resolution: timedelta | None
+    """None when all that is known of the intent are reopens."""
     mean_handle: timedelta
     points: float
     complexity: Complexity
@@ -72,7 +73,7 @@ def pattern(history: IntentHistory) -> IntentPattern:
         episodes=history.episodes,
         conversations=history.conversations,
         reopen_share=history.reopened / history.episodes,
-        mean_resolution=history.resolution / history.episodes,
+        mean_resolution=history.resolution / history.conversations if history.conversations else None,
         mean_handle=history.handle / history.episodes,
         points=points,
         complexity=_level(points),

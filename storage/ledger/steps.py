@@ -31,7 +31,7 @@ from storage.ledger.passing_on import pass_on
 
 Kind = TypeVar("Kind")
 
-_STANDING: Final = "select step from conversations where id = %s for no key update"
+_STANDING: Final = "select step, customer_id from conversations where id = %s for no key update"
 
 _DEQUEUE: Final = "delete from queue_tickets where conversation_id = %s and ticket = %s"
 _UNHEARD_OFFERS: Final = """
@@ -175,6 +175,7 @@ class _Record:
         self.shown = project(state)
         self.commands = commands
         self.at = at
+        self.customer_id = state.customer_id
 
     def of(self, kind: type[Kind]) -> list[Kind]:
         """The commands of one kind, in their order."""
@@ -202,6 +203,7 @@ async def write_step(
             raise LookupError(f"the ledger knows no conversation {state.conversation_id}")
         if row[0] >= state.step:
             return await _still_to_deliver(connection, record)
+        record.customer_id = row[1]  # a link may have given the conversation to another customer
         pools = await _move_queue(connection, record)
         pools |= await _move_responsibility(connection, record)
         to_deliver = [
@@ -340,7 +342,7 @@ async def _start_assignment(connection: LedgerConnection, record: _Record, comma
         {
             "id": command.assignment_id,
             "conversation": record.state.conversation_id,
-            "customer": record.state.customer_id,
+            "customer": record.customer_id,
             "episode": record.shown.episode,
             "agent": command.agent_id,
             "offer": command.offer_id,
@@ -382,7 +384,7 @@ async def _record_resolution(connection: LedgerConnection, record: _Record, comm
         {
             "conversation": record.state.conversation_id,
             "episode": shown.episode,
-            "customer": record.state.customer_id,
+            "customer": record.customer_id,
             "intent": shown.intent,
             "segment": record.case.segment,
             "pool": shown.pool,
@@ -434,7 +436,7 @@ def _event_row(record: _Record, number: int, line: Happened) -> tuple[object, ..
         line.at,
         line.kind,
         record.state.conversation_id,
-        record.state.customer_id,
+        record.customer_id,
         line.agent_id,
         record.shown.pool,
         record.shown.episode,

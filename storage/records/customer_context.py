@@ -34,7 +34,7 @@ TEXT_SHOWN: Final = 2000
 LEARNED_FROM: Final = 1000
 """The latest messages that preferences are learned from: what somebody did years ago is no preference today."""
 RESOLUTIONS_READ: Final = 1000
-EVENTS_READ: Final = 2000
+EVENTS_READ: Final = 500
 
 MESSAGE_COLUMNS: Final = """
 m.id, m.conversation_id, case when m.direction = 'internal' then 'note' else 'message' end as kind, m.at, m.channel,
@@ -124,8 +124,9 @@ select json_build_object(
     'patterns', (
         select coalesce(json_agg(grouped), '[]') from (
             select r.intent, r.channel, r.agent_id, count(*) as episodes, count(*) filter (where episode = 1) as firsts,
-                   sum(resolution) as resolution, coalesce(sum(handle), 0) as handle, sum(touches) as touches,
-                   sum(transfers) as transfers, sum(inbound) as inbound
+                   coalesce(sum(resolution) filter (where episode = 1), 0) as resolution,
+                   coalesce(sum(handle), 0) as handle, sum(touches) as touches, sum(transfers) as transfers,
+                   sum(inbound) as inbound
             from resolved r group by r.intent, r.channel, r.agent_id
         ) grouped),
     'agents', (

@@ -1,0 +1,165 @@
+"""Taking a link back: what was recorded returns to the customer it was taken from.
+
+What came after the link stays where it is, with two exceptions that follow from whose addresses they are: threads and
+their messages go with the identity that wrote them, wherever their conversation is kept.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from psycopg.errors import DeadlockDetected, UniqueViolation
+from psycopg.rows import class_row
+from pydantic import JsonValue
+
+from storage.database import Database, LedgerConnection
+from storage.ledger.linking import profile_document, profiles_of, tell, write_profile
+from storage.ledger.suggesting import decide_pair
+
+_MOST_RACES: Final = 50
+
+_LINK: Final = """
+select l.id, l.survivor_id, l.absorbed_id, l.profile_before, l.profile_after, l.undone_at is not null as is_undone,
+       coalesce((select m.undone_at is null from merges m where m.id = l.merge_id), false) as is_merged
+from customer_links l where l.id = %s for no key update of l
+"""
+_LOCK: Final = "select id, merged_into from customers where id = any(%s) order by id for no key update"
+_LOCK_CONVERSATIONS: Final = """
+select from conversations
+where customer_id = %(survivor)s and id in (
+    select row_id from customer_link_moves where link_id = %(link)s and what = 'conversation')
+order by id for no key update
+"""
+_RETURN: Final = (
+    """
+    update identities set customer_id = %(absorbed)s
+    where customer_id = %(survivor)s and id in (
+        select row_id from customer_link_moves where link_id = %(link)s and what = 'identity')
+    """,
+    """
+    update conversations set customer_id = %(absorbed)s
+    where customer_id = %(survivor)s and id in (
+        select row_id from customer_link_moves where link_id = %(link)s and what = 'conversation')
+    """,
+    """
+    update resolutions set customer_id = %(absorbed)s
+    where customer_id = %(survivor)s and conversation_id in (
+        select row_id from customer_link_moves where link_id = %(link)s and what = 'conversation')
+    """,
+    """
+    update customer_events set customer_id = %(absorbed)s
+    where customer_id = %(survivor)s and id in (
+        select row_id from customer_link_moves where link_id = %(link)s and what = 'event')
+    """,
+    """
+    update threads set customer_id = %(absorbed)s
+    where customer_id = %(survivor)s and identity_id in (
+        select row_id from customer_link_moves where link_id = %(link)s and what = 'identity')
+    """,
+    """
+    update messages set customer_id = %(absorbed)s
+    from threads where messages.customer_id = %(survivor)s and threads.id = messages.thread_id
+      and threads.customer_id = %(absorbed)s
+    """,
+    # Notes and whatever belongs to no thread stay with their conversation.
+    """
+    update messages set customer_id = %(absorbed)s
+    where customer_id = %(survivor)s and thread_id is null and conversation_id in (
+        select row_id from customer_link_moves where link_id = %(link)s and what = 'conversation')
+    """,
+    "update customers set merged_into = null, updated_at = clock_timestamp() where id = %(absorbed)s",
+    "update customer_links set undone_at = clock_timestamp(), undone_by = %(by)s where id = %(link)s",
+)
+
+
+class UnlinkRefusal(StrEnum):
+    UNKNOWN = "not_found"
+    """There is no such link."""
+    UNDONE = "already_undone"
+    """It was taken back before."""
+    LINKED_ON = "linked_on"
+    """The survivor was linked with somebody else since: that link is to be taken back first."""
+    MERGED = "conversations_merged"
+    """The link merged two conversations: that merge is to be undone first."""
+    BUSY = "conversation_open"
+    """The customer that would return has an open conversation of their own by now."""
+
+
+class UnlinkRefused(Exception):  # noqa: N818 -- a request is refused, nothing failed
+    def __init__(self, code: UnlinkRefusal, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Unlinked:
+    link_id: str
+    survivor_id: str
+    restored_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    id: str
+    survivor_id: str
+    absorbed_id: str
+    profile_before: dict[str, JsonValue]
+    profile_after: dict[str, JsonValue]
+    is_undone: bool
+    is_merged: bool
+
+
+async def unlink(database: Database, link_id: str, by: str) -> Unlinked:
+    """Take a link back in a transaction of its own.
+
+    Raises:
+        UnlinkRefused: nothing was changed, and why.
+    """
+    for _ in range(_MOST_RACES):
+        try:
+            async with database.ledger.connection() as connection, connection.transaction():
+                return await _unlink(connection, link_id, by)
+        except DeadlockDetected:
+            continue
+        except UniqueViolation as error:
+            raise UnlinkRefused(UnlinkRefusal.BUSY, "the customer has an open conversation of their own") from error
+    raise RuntimeError(f"lost {_MOST_RACES} races for one unlink")
+
+
+async def _unlink(connection: LedgerConnection, link_id: str, by: str) -> Unlinked:
+    async with connection.cursor(row_factory=class_row(_Link)) as cursor:
+        link = await (await cursor.execute(_LINK, (link_id,))).fetchone()
+    if link is None:
+        raise UnlinkRefused(UnlinkRefusal.UNKNOWN, "there is no such link")
+    if link.is_undone:
+        raise UnlinkRefused(UnlinkRefusal.UNDONE, "this link was taken back before")
+    if link.is_merged:
+        raise UnlinkRefused(UnlinkRefusal.MERGED, "the link merged two conversations; undo that merge first")
+    pair = (link.survivor_id, link.absorbed_id)
+    rows = await (await connection.execute(_LOCK, (list(pair),))).fetchall()
+    if any(customer == link.survivor_id and merged_into is not None for customer, merged_into in rows):
+        raise UnlinkRefused(UnlinkRefusal.LINKED_ON, "the customer was linked with another since; undo that first")
+    asked = {"link": link.id, "survivor": link.survivor_id, "absorbed": link.absorbed_id, "by": by}
+    await connection.execute(_LOCK_CONVERSATIONS, asked)
+    for statement in _RETURN:
+        await connection.execute(statement, asked)
+    await _restore_profile(connection, link)
+    await decide_pair(connection, *pair, "rejected", by)
+    facts: dict[str, JsonValue] = {
+        "link_id": link.id,
+        "customer_id": link.survivor_id,
+        "restored_customer_id": link.absorbed_id,
+        "by": by,
+    }
+    await tell(connection, "identity_unlinked", link.id, link.survivor_id, pair, facts)
+    return Unlinked(link.id, link.survivor_id, link.absorbed_id)
+
+
+async def _restore_profile(connection: LedgerConnection, link: _Link) -> None:
+    """Only what nobody has changed since goes back to what it was."""
+    present = profile_document((await profiles_of(connection, (link.survivor_id,)))[link.survivor_id])
+    untouched = {
+        name: link.profile_before[name] for name, value in link.profile_after.items() if present.get(name) == value
+    }
+    await write_profile(connection, link.survivor_id, untouched)
