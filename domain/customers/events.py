@@ -69,6 +69,14 @@ class NewCustomerEvent:
     quantity: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event of a table, and the pointer to its row."""
+
+    event: NewCustomerEvent
+    pointer: str
+
+
 def event_from(fields: Mapping[str, Cell], *at: str | int) -> NewCustomerEvent:
     """Read one event; every mistake in it is named, at its pointer below `at`.
 
@@ -92,7 +100,7 @@ def event_from(fields: Mapping[str, Cell], *at: str | int) -> NewCustomerEvent:
     return event
 
 
-def events_from_csv(content: bytes) -> tuple[NewCustomerEvent, ...]:
+def events_from_csv(content: bytes) -> tuple[EventRow, ...]:
     """Read a CSV file: UTF-8, a header that names the columns, a row an event.
 
     Problems point at `/rows/N/column`, where N is the line a spreadsheet shows the row in: the header is row 1.
@@ -113,8 +121,8 @@ def events_from_csv(content: bytes) -> tuple[NewCustomerEvent, ...]:
     return _events(rows, columns)
 
 
-def _events(rows: Iterator[tuple[int, list[str]]], columns: Sequence[str]) -> tuple[NewCustomerEvent, ...]:
-    events: list[NewCustomerEvent] = []
+def _events(rows: Iterator[tuple[int, list[str]]], columns: Sequence[str]) -> tuple[EventRow, ...]:
+    events: list[EventRow] = []
     problems: list[FieldProblem] = []
     for count, (number, cells) in enumerate(rows, start=1):
         if count > MOST_ROWS:
@@ -127,7 +135,7 @@ def _events(rows: Iterator[tuple[int, list[str]]], columns: Sequence[str]) -> tu
         else:
             try:
                 given = {column: cell for column, cell in zip(columns, cells, strict=True) if cell.strip()}
-                events.append(event_from(given, "rows", number))
+                events.append(EventRow(event_from(given, "rows", number), pointer("rows", number)))
             except InvalidInput as error:
                 problems += error.problems
         if len(problems) >= MOST_PROBLEMS:
