@@ -7,6 +7,7 @@ from typing import Final
 from temporalio import activity
 
 from domain.channels import Channel
+from domain.conversation.merging import new_needs
 from domain.conversation.refusals import Refusal
 from domain.conversation.terms import Assessment, Rules
 from domain.conversation.understanding import base_priority, settled_intent
@@ -16,9 +17,10 @@ from domain.sla.policy import choose_policy
 from intelligence.triage import MessageTriage
 from storage.database import Database
 from storage.ledger.case_facts import CaseFacts, HouseRules, read_case, read_house_rules
+from storage.ledger.handovers import lacks_a_skill, read_merge
 from storage.ledger.steps import write_step
 from workflows.encoding import command
-from workflows.ports import ActivityName, AssessCase, StepOutcome, StepWrite
+from workflows.ports import ActivityName, AssessCase, AssessMerge, MergedCase, StepOutcome, StepWrite
 
 PUSHED_CHANNELS: Final = frozenset({Channel.EMAIL.value})
 """Replies on these are carried out by us; on all others the customer's side, or an integration, pulls them."""
@@ -46,6 +48,18 @@ class ConversationSteps:
             return assessment(facts, self._rules, known, facts.sentiment, facts.language)
         intent = settled_intent(known, (heard.intent.intent, heard.intent.confidence))
         return assessment(facts, self._rules, intent, heard.sentiment.score, heard.language or facts.language)
+
+    @activity.defn(name=ActivityName.ASSESS_MERGE)
+    async def assess_merge(self, asked: AssessMerge) -> MergedCase:
+        async with self._database.ledger.connection() as connection:
+            found = await read_merge(connection, asked.merge_id)
+            needed = found.handover.skills if found.handover else ()
+            unfit = asked.agent_id is not None and await lacks_a_skill(
+                connection, asked.agent_id, new_needs(asked.skills, needed)
+            )
+        theirs = await self.assess(AssessCase(found.loser_id, ()))
+        case = await self.assess(AssessCase(asked.conversation_id, ()))
+        return MergedCase(case, found.handover, theirs.promise, unfit)
 
     @activity.defn(name=ActivityName.WRITE_STEP)
     async def write_step(self, written: StepWrite) -> StepOutcome:

@@ -16,10 +16,11 @@ from api.problems import Conflict, Forbidden, IdempotencyKeyReused, NotFound
 from api.route import BatonRoute, Caller, Context, Work
 from api.sight import seen_conversation
 from channels.html import safe_html
+from domain.conversation.refusals import RefusalCode
 from domain.errors import FieldProblem, InvalidInput, pointer
 from storage.ids import new_id
 from storage.ledger.drafts import AnotherDraft, DraftFile, DraftThread, NewDraft, store_draft, withdraw_draft
-from storage.records.conversations import find_conversation
+from storage.records.conversations import conversation_has_ended, find_conversation
 from storage.tables import Agent, Message, Pool, WrapUpCode
 from storage.unit_of_work import UnitOfWork
 from workflows.messages import (
@@ -307,6 +308,8 @@ async def _stored(context: ApiContext, draft: NewDraft) -> DraftThread:
         thread = await store_draft(context.database, draft)
     except AnotherDraft as error:
         raise IdempotencyKeyReused from error
+    if thread is None and await conversation_has_ended(context.database, draft.conversation_id):
+        raise Conflict(RefusalCode.CONVERSATION_ENDED, "the conversation is closed or merged")
     if thread is None:
         raise InvalidInput(FieldProblem(pointer("thread_id"), "the conversation has no such thread"))
     return thread

@@ -22,7 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from storage.database import Database
 from storage.hints import Hints
 from storage.ledger.outbox import SIGNALS_CHANNEL, Claim, OwedSignal, claim
-from storage.ledger.passing_on import Passed, pass_on
+from storage.ledger.passing_on import Passed, forward, pass_on, was_heard
 from workflows.conversation_start import CONVERSATION_WORKFLOW, ConversationStart
 from workflows.messages import SignalName, workflow_id
 from workflows.search_attributes import CHANNELS, POOL, SEGMENT, STATE
@@ -143,7 +143,7 @@ class Relay:
         return outcomes
 
     async def _send(self, signal: OwedSignal) -> _Sent:
-        if signal.conversation_has_ended:
+        if signal.conversation_has_ended and signal.kind != SignalName.MERGED_AWAY:
             # Never start it: once Temporal has forgotten a completed workflow, its id is free again.
             return _Sent(signal, _Fate.ENDED, "the conversation has ended")
         try:
@@ -189,9 +189,13 @@ class Relay:
 
     async def _redirected(self, claimed: Claim, signal: OwedSignal) -> bool:
         """Whether a signal that came after the end needs nothing more here."""
+        if signal.kind == SignalName.CUSTOMER_LEFT:
+            await forward(claimed.connection, signal.id)
         if signal.kind != SignalName.MESSAGE_RECEIVED:
             # Offers, presence and policies concern a conversation that is being worked on, and this one is over.
             return signal.conversation_has_ended or await self._has_ended(claimed, signal.conversation_id)
+        if await was_heard(claimed.connection, signal.conversation_id, signal.id):
+            return True
         message_id = str(signal.payload["message_id"])
         return await pass_on(claimed.connection, message_id, signal.conversation_id) is not Passed.NOWHERE
 

@@ -64,7 +64,7 @@ def conversation_worker(client: Client, steps: ConversationSteps, deliveries: De
         client,
         task_queue=CONVERSATIONS,
         workflows=[Conversation],
-        activities=[steps.assess, steps.write_step, deliveries.deliver],
+        activities=[steps.assess, steps.assess_merge, steps.write_step, deliveries.deliver],
         max_cached_workflows=CACHED_CONVERSATIONS,
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         graceful_shutdown_timeout=GRACE,

@@ -13,6 +13,10 @@ Signal = (
     | messages.AgentLeft
     | messages.PolicyChanged
     | messages.CustomerLeft
+    | messages.Absorb
+    | messages.MergedAway
+    | messages.ThreadsSplit
+    | messages.IdentityLinked
 )
 
 _SIGNAL_KINDS: dict[str, type[Signal]] = {
@@ -24,6 +28,10 @@ _SIGNAL_KINDS: dict[str, type[Signal]] = {
         messages.AgentLeft,
         messages.PolicyChanged,
         messages.CustomerLeft,
+        messages.Absorb,
+        messages.MergedAway,
+        messages.ThreadsSplit,
+        messages.IdentityLinked,
     )
 }
 

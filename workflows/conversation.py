@@ -34,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.conversation_start import CONVERSATION_WORKFLOW, ConversationStart
     from workflows.encoding import tagged
     from workflows.messages import ConversationView, QueryName, SignalName, TimelineLine, UpdateName
-    from workflows.ports import ActivityName, AssessCase, StepOutcome, StepWrite
+    from workflows.ports import ActivityName, AssessCase, AssessMerge, MergedCase, StepOutcome, StepWrite
 
 SEEN_SIGNALS: Final = 200
 TAIL_LINES: Final = 30
@@ -68,6 +68,7 @@ class Conversation:
         self._received = 0
         self._shown: tuple[str, str | None] | None = None
         self._deadlines: Sequence[NextDeadline] = ()
+        self._held_back = False
         if start.carried is None:
             self._state = ConversationState(start.conversation_id, start.customer_id, start.opened_at)
             self._seen: deque[int] = deque(maxlen=SEEN_SIGNALS)
@@ -88,12 +89,13 @@ class Conversation:
         self._look_ahead()
         while True:
             await workflow.wait_condition(
-                lambda: bool(self._inbox) or Alarm.is_due(self._deadlines) or self._is_over() or self._may_go_on_anew()
+                lambda: bool(self._inbox) or self._has_to_act() or self._is_over() or self._may_go_on_anew()
             )
             if self._may_go_on_anew():
                 self._go_on_anew(start)
-            if Alarm.is_due(self._deadlines):
-                await self._advance(events.DeadlineReached())
+            if self._has_to_act():
+                # What the ledger holds back waits for the merge that it knows of and we don't yet.
+                self._held_back = await self._advance(events.DeadlineReached()) is not None
             elif self._inbox:
                 await self._take_next()
             elif self._is_over():
@@ -124,6 +126,22 @@ class Conversation:
     @workflow.signal(name=SignalName.CUSTOMER_LEFT, description="The customer ended the session")
     def customer_left(self, signal_id: int, left: messages.CustomerLeft) -> None:
         self._receive(signal_id, left)
+
+    @workflow.signal(name=SignalName.ABSORB, description="Another conversation has become part of this one")
+    def absorb(self, signal_id: int, absorb: messages.Absorb) -> None:
+        self._receive(signal_id, absorb)
+
+    @workflow.signal(name=SignalName.MERGED_AWAY, description="This conversation has become part of another one")
+    def merged_away(self, signal_id: int, merged: messages.MergedAway) -> None:
+        self._receive(signal_id, merged)
+
+    @workflow.signal(name=SignalName.THREADS_SPLIT, description="Threads have become a conversation of their own")
+    def threads_split(self, signal_id: int, split: messages.ThreadsSplit) -> None:
+        self._receive(signal_id, split)
+
+    @workflow.signal(name=SignalName.IDENTITY_LINKED, description="The customer was linked to another one")
+    def identity_linked(self, signal_id: int, linked: messages.IdentityLinked) -> None:
+        self._receive(signal_id, linked)
 
     # --- updates: put the request in, wait for what became of it
 
@@ -218,6 +236,8 @@ class Conversation:
         if signal_id in self._seen:
             return
         self._seen.append(signal_id)
+        if isinstance(signal, messages.MessageReceived):
+            signal = replace(signal, signal_id=signal_id)
         self._inbox.append(signal)
 
     async def _ask(self, event: events.Event) -> ConversationView:
@@ -229,8 +249,9 @@ class Conversation:
             raise ApplicationError(request.refusal.detail, type=request.refusal.code.value, non_retryable=True)
         return self.state()
 
-    async def _take_next(self) -> None:
+    async def _take_next(self) -> None:  # noqa: C901 -- one case a kind
         item = self._inbox.popleft()
+        self._held_back = False
         match item:
             case Request():
                 await self._answer(item)
@@ -246,6 +267,15 @@ class Conversation:
                 await self._advance(events.TermsChanged(await self._assess(()), item.cause))
             case messages.CustomerLeft():
                 await self._advance(events.CustomerLeft(item.thread_id))
+            case messages.Absorb():
+                await self._absorb(item)
+            case messages.MergedAway():
+                self._end_as_merged(item.at)
+            case messages.ThreadsSplit():
+                case = await self._assess(())
+                await self._advance(events.ThreadsSplit(item.thread_ids, item.channels, item.unanswered_since, case))
+            case messages.IdentityLinked():
+                await self._advance(events.IdentityLinked(item.customer_id, await self._assess(()), item.cause))
 
     async def _answer(self, request: Request) -> None:
         event = request.event
@@ -266,6 +296,28 @@ class Conversation:
         if await self._advance(event) is not None:
             await self._advance(events.OfferLost(offer.offer_id, "gone", offer.ticket))
 
+    async def _absorb(self, item: messages.Absorb) -> None:
+        if self._state.phase.is_final:
+            return
+        offer, case = self._state.offer, self._state.case
+        asked = AssessMerge(
+            self._state.conversation_id,
+            item.merge_id,
+            offer.agent_id if offer else self._state.agent_id,
+            case.skills if case else (),
+        )
+        merged = await _short(ActivityName.ASSESS_MERGE, asked, MergedCase, "assess merge")
+        await self._advance(
+            events.Absorbed(
+                item.merge_id, item.at, merged.case, merged.handover, merged.their_promise, unfit=merged.unfit
+            )
+        )
+
+    def _end_as_merged(self, at: datetime) -> None:
+        """The ledger has written this already, with the merge."""
+        self._state = step(self._state, events.MergedAway(at), workflow.now()).state
+        self._look_ahead()
+
     async def _take_messages(self, first: messages.MessageReceived) -> None:
         """Take a burst of messages at once: one look at the case, a step each, one write."""
         burst = [first]
@@ -274,7 +326,7 @@ class Conversation:
             if isinstance(following, messages.MessageReceived):
                 burst.append(following)
         case = await self._assess(tuple(message.message_id for message in burst))
-        await self._advance(
+        refused = await self._advance(
             *(
                 events.CustomerWrote(
                     message.message_id,
@@ -282,10 +334,14 @@ class Conversation:
                     message.kind,
                     message.at,
                     replace(case, channel=message.channel),
+                    message.signal_id,
                 )
                 for message in burst
             )
         )
+        if refused is not None:
+            # The conversation was merged under it: these are to be passed on.
+            self._inbox.extendleft(reversed(burst))
 
     async def _advance(self, *happened: events.Event) -> Refusal | None:
         """Step through events that belong together and have the ledger write them; tells what the ledger refused."""
@@ -300,6 +356,8 @@ class Conversation:
         if commands or project(taken.state) != project(self._state):
             outcome = await self._write(taken.state, commands, now)
             if outcome.refused is not None:
+                if outcome.refused == RefusalCode.CONVERSATION_ENDED:
+                    self._end_as_merged(now)
                 return Refusal(RefusalCode(outcome.refused), outcome.detail)
             for message_id in outcome.to_deliver:
                 self._deliver(message_id)
@@ -356,6 +414,9 @@ class Conversation:
                 ]
             )
         self._shown = shown
+
+    def _has_to_act(self) -> bool:
+        return Alarm.is_due(self._deadlines) and not self._held_back
 
     def _is_over(self) -> bool:
         return (

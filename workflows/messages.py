@@ -19,6 +19,10 @@ class SignalName(StrEnum):
     AGENT_LEFT = "agent_left"
     POLICY_CHANGED = "policy_changed"
     CUSTOMER_LEFT = "customer_left"
+    ABSORB = "absorb"
+    MERGED_AWAY = "merged_away"
+    THREADS_SPLIT = "threads_split"
+    IDENTITY_LINKED = "identity_linked"
 
 
 class UpdateName(StrEnum):
@@ -51,13 +55,14 @@ def workflow_id(conversation_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """A stored inbound message; its words stay in the ledger."""
+    """A stored inbound message; its words stay in the ledger. `signal_id` is set on receipt."""
 
     message_id: str
     thread_id: str
     channel: str
     kind: MessageKind
     at: datetime
+    signal_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,42 @@ class CustomerLeft:
 
     thread_id: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Absorb:
+    """The ledger has made another conversation part of this one; what it hands over lies with the merge."""
+
+    merge_id: str
+    loser_id: str
+    cause: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MergedAway:
+    """The ledger has made this conversation part of another one: nothing is left to do but to pass messages on."""
+
+    survivor_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadsSplit:
+    """The ledger has made threads of this conversation the conversation `into`; the rest is what is left of it."""
+
+    into: str
+    thread_ids: tuple[str, ...]
+    channels: tuple[str, ...]
+    unanswered_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityLinked:
+    """The ledger has linked this conversation's customer to another one, who it belongs to from now on."""
+
+    customer_id: str
+    cause: str
 
 
 # --- updates -------------------------------------------------------------------------------------------------------

@@ -102,6 +102,13 @@ class PassOn:
 
 
 @dataclass(frozen=True, slots=True)
+class Absorb:
+    """What a merge handed over is part of this step."""
+
+    merge_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Happened:
     """A line for the timeline. `facts` are names and values a reader may see, never a message's words."""
 
@@ -121,5 +128,6 @@ Command = (
     | KeepClock
     | RecordResolution
     | PassOn
+    | Absorb
     | Happened
 )

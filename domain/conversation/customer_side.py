@@ -7,7 +7,7 @@ from domain.conversation.commands import PassOn, RecordResolution
 from domain.conversation.draft import Draft
 from domain.conversation.events import CustomerLeft, CustomerWrote, TermsChanged
 from domain.conversation.state import EndReason, Phase, Tallies
-from domain.conversation.terms import Assessment
+from domain.conversation.terms import Assessment, SkillNeeds
 from domain.sla.calendar import open_time_between
 from domain.sla.policy import Metric
 
@@ -15,13 +15,16 @@ from domain.sla.policy import Metric
 def customer_wrote(draft: Draft, event: CustomerWrote) -> None:
     """Auto-replies, bounces and closing thanks are counted and change nothing else."""
     if draft.state.phase.is_final:
+        if draft.state.case is None:
+            draft.state = replace(draft.state, case=event.case)
         draft.order(PassOn(event.message_id))
         return
+    draft.state = replace(draft.state, heard=max(draft.state.heard, event.signal_id))
     if event.thread_id not in draft.state.threads:
         draft.state = replace(draft.state, threads=(*draft.state.threads, event.thread_id))
     draft.state = replace(draft.state, channels=_with(draft.state.channels, event.case.channel))
     if event.kind.wants_an_answer or draft.state.case is None:
-        _understand(draft, event.case)
+        understand(draft, event.case)
     if not event.kind.wants_an_answer:
         _count_inbound(draft, event.case.channel)
         return
@@ -33,14 +36,23 @@ def customer_wrote(draft: Draft, event: CustomerWrote) -> None:
     _take_up(draft, event)
 
 
-def _understand(draft: Draft, case: Assessment) -> None:
+def understand(draft: Draft, case: Assessment) -> None:
     """See the case anew; a place in the queue asks for the new skills unless a transfer had named them."""
     waiting, old = draft.state.waiting, draft.state.case
+    case = replace(case, skills=joined_skills(case.skills, draft.state.joined_skills))
     if waiting is not None and old is not None and waiting.skills == old.skills:
         draft.state = replace(draft.state, waiting=replace(waiting, skills=case.skills))
     draft.state = replace(draft.state, case=case)
     if old is not None:
         draft.change_promise(old.promise, case.promise)
+
+
+def joined_skills(ours: SkillNeeds, theirs: SkillNeeds) -> SkillNeeds:
+    """All skills of both, each at the higher level; ours stay the more important ones."""
+    levels = dict(ours)
+    for skill, level in theirs:
+        levels[skill] = max(level, levels.get(skill, 0))
+    return tuple(levels.items())
 
 
 def _take_up(draft: Draft, event: CustomerWrote) -> None:
@@ -125,7 +137,7 @@ def terms_changed(draft: Draft, event: TermsChanged) -> None:
     """Put the running clocks under the new promise and let the queue see the new case."""
     if draft.state.phase.is_final:
         return
-    _understand(draft, event.case)
+    understand(draft, event.case)
     promise = event.case.promise
     draft.happened("terms_changed", cause=event.cause, policy=promise.policy_id if promise else None)
 

@@ -82,8 +82,9 @@ class Draft:
             if clock.metric is metric:
                 self._keep(sla.cancel(clock, self.now))
 
-    def keep_clock(self, clock: sla.Clock) -> None:
-        self._keep(clock)
+    def keep_clock(self, clock: sla.Clock, *, is_new: bool = False) -> None:
+        """Take a clock's new form; `is_new` for one that was not this conversation's before."""
+        self._keep(clock, is_new=is_new)
 
     def resume_clocks(self, at: datetime) -> None:
         """Let the clocks run on from the instant of what ended the pause, which may be learnt of later."""

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.channels import MessageKind
+from domain.conversation.handover import Handover
 from domain.conversation.terms import Assessment, SkillNeeds
+from domain.sla.policy import SlaTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,8 @@ class CustomerWrote:
     kind: MessageKind
     at: datetime
     case: Assessment
+    signal_id: int = 0
+    """The outbox id under which the conversation learns of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,48 @@ class CustomerLeft:
 class TermsChanged:
     """Policies, calendars or settings are different now."""
 
+    case: Assessment
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """Another conversation has become part of this one at `at`; `case` is how the whole looks now.
+
+    No `handover`: the loser had not taken in any message yet. `unfit`: whoever has this conversation, or is offered
+    it, lacks a skill that only the loser needed.
+    """
+
+    merge_id: str
+    at: datetime
+    case: Assessment
+    handover: Handover | None
+    their_promise: SlaTerms | None
+    unfit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MergedAway:
+    """This conversation became part of another one at `at`."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadsSplit:
+    """Threads have become a conversation of their own; `channels` and `unanswered_since` are what is left."""
+
+    thread_ids: tuple[str, ...]
+    channels: tuple[str, ...]
+    unanswered_since: datetime | None
+    case: Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityLinked:
+    """The conversation's customer was found to be another one, who is its customer from now on."""
+
+    customer_id: str
     case: Assessment
     cause: str
 
@@ -156,6 +202,10 @@ Event = (
     CustomerWrote
     | CustomerLeft
     | TermsChanged
+    | Absorbed
+    | MergedAway
+    | ThreadsSplit
+    | IdentityLinked
     | OfferMade
     | OfferLost
     | OfferAccepted

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.conversation.description import waiting_for
+from domain.conversation.handover import Handover, hand_over
 from domain.conversation.state import ConversationState, Phase
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """The columns of a conversation's row; `episode_opened_at` and the tallies go into resolution records."""
+    """The columns of a conversation's row, and what it would hand over to one that it became part of."""
 
     state: str
     episode: int
@@ -29,6 +30,7 @@ class Projection:
     resolved_at: datetime | None
     end_reason: str | None
     is_final: bool
+    handover: Handover
 
 
 def project(state: ConversationState) -> Projection:
@@ -56,4 +58,5 @@ def project(state: ConversationState) -> Projection:
         resolved_at=state.resolved_at,
         end_reason=state.end_reason.value if state.end_reason else None,
         is_final=state.phase in {Phase.CLOSED, Phase.MERGED},
+        handover=hand_over(state),
     )

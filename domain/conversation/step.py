@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from domain.conversation import agent_side, customer_side, offering
+from domain.conversation import agent_side, customer_side, merging, offering
 from domain.conversation.commands import Command
 from domain.conversation.deadlines import deadline_reached
 from domain.conversation.draft import Draft
 from domain.conversation.events import (
+    Absorbed,
     AgentLeft,
     Claimed,
     CustomerLeft,
@@ -16,6 +17,8 @@ from domain.conversation.events import (
     DeadlineReached,
     Event,
     Held,
+    IdentityLinked,
+    MergedAway,
     OfferAccepted,
     OfferDeclined,
     OfferLost,
@@ -26,6 +29,7 @@ from domain.conversation.events import (
     Resolved,
     Resumed,
     TermsChanged,
+    ThreadsSplit,
     Transferred,
     WrapUpEnded,
     WrapUpExtended,
@@ -62,6 +66,14 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 -- one li
             customer_side.customer_left(draft, event)
         case TermsChanged():
             customer_side.terms_changed(draft, event)
+        case Absorbed():
+            merging.absorbed(draft, event)
+        case MergedAway():
+            merging.merged_away(draft, event)
+        case ThreadsSplit():
+            merging.threads_split(draft, event)
+        case IdentityLinked():
+            merging.identity_linked(draft, event)
         case OfferMade():
             offering.offer_made(draft, event)
         case OfferLost():

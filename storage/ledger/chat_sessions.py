@@ -11,18 +11,20 @@ from psycopg.rows import class_row
 
 from storage.database import LedgerConnection
 
+# What was said on the thread before its conversation was merged is told in the events of the loser.
 _ENTRIES: Final = """
 select e.transaction::text::bigint as transaction, e.id as event_id, e.kind, e.at,
        m.id as message_id, m.direction, m.text, m.provider_message_id,
        case when m.author_kind = 'agent' then a.display_name end as author_name
 from threads t
-join events e on e.conversation_id = t.conversation_id
+join events e on e.conversation_id = any(
+    array(select lost.id from conversations lost where lost.merged_into = t.conversation_id) || t.conversation_id)
 left join messages m on m.id = e.data ->> 'message_id' and m.thread_id = t.id and m.direction in ('inbound', 'outbound')
 left join agents a on a.id = m.author_id
 where t.channel = 'web_chat' and t.account = %(account)s and t.thread_key = %(session)s and t.address = %(address)s
   and (e.transaction, e.id) > (%(transaction)s::text::xid8, %(event)s::bigint)
   and e.transaction < pg_snapshot_xmin(pg_current_snapshot())
-  and (e.kind = any(%(states)s)
+  and ((e.kind = any(%(states)s) and e.conversation_id = t.conversation_id)
        or (e.kind in ('message_received', 'message_passed_on') and m.direction = 'inbound')
        or (e.kind = 'replied' and m.direction = 'outbound' and m.delivery = 'sent'))
 order by e.transaction, e.id

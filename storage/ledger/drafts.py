@@ -9,10 +9,11 @@ from psycopg.types.json import Jsonb
 from storage.database import Database, LedgerConnection
 from storage.ids import new_id
 
+# Held until the draft is written: a merge that moves the thread then finds the draft beside it.
 _THREAD: Final = """
 select t.id, t.channel, t.account, t.customer_id from threads t
 where t.conversation_id = %(conversation)s and (%(thread)s::text is null or t.id = %(thread)s)
-order by t.last_inbound_at desc nulls last, t.opened_at desc, t.id desc limit 1
+order by t.last_inbound_at desc nulls last, t.opened_at desc, t.id desc limit 1 for share
 """
 # A draft that was withdrawn under this id comes back: its request is asked again.
 _STORE: Final = """

@@ -41,6 +41,11 @@ from storage.ledger.suggesting import look_for_others
 
 __all__ = ["Intake", "IntakeFile", "TakenIn", "take_in"]
 
+VERIFIED_IDENTITY: Final = "verified_identity"
+"""The channel proved the sender, and the address is the customer's."""
+SAME_SENDER: Final = "same_sender"
+"""Nobody proved anything, but it is the same unproven address that is written from."""
+
 _MOST_RACES: Final = 50
 _MOST_REFERENCES: Final = 40
 _LONGEST_NAME: Final = 200
@@ -78,6 +83,7 @@ _NEW_IDENTITY: Final = """
 insert into identities (id, customer_id, kind, address, verified, display_name, created_at)
 values (%s, %s, %s, %s, %s, %s, clock_timestamp())
 """
+_STILL_THEIRS: Final = "select from identities where id = %s and customer_id = %s for share"
 _THREAD_IN: Final = """
 select id from threads
 where channel = %s and account = %s and thread_key = %s and conversation_id = %s
@@ -119,6 +125,10 @@ with place as (
     from message where threads.id = message.thread_id and %(identity)s::text is not null
 ), {TELL}
 """  # noqa: S608 -- put together of constants
+
+
+class _MovedMeanwhile(Exception):  # noqa: N818 -- says what happened; caught within this module
+    """The sender's address belongs to another customer now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +198,7 @@ async def _stored(connection: LedgerConnection, message: Intake) -> TakenIn:
         try:
             async with connection.transaction():
                 return await _take_in_once(connection, message)
-        except (UniqueViolation, DeadlockDetected, CustomerLinked):
+        except (UniqueViolation, DeadlockDetected, CustomerLinked, _MovedMeanwhile):
             continue  # somebody else was first; now it can be seen what they wrote
     raise RuntimeError(f"lost {_MOST_RACES} races for one message")
 
@@ -244,12 +254,14 @@ async def _destination(connection: LedgerConnection, message: Intake, found: _Fo
     if message.kind is MessageKind.BLOCKED:
         return await _aside(connection, message, found, customer_id, identity_id)
     if found.conversation_id is not None and found.pool is not None and found.episode is not None:
-        place, joins, signal = Place(found.conversation_id, found.pool, found.episode), True, True
+        place, signal = Place(found.conversation_id, found.pool, found.episode), True
+        joins: str | None = VERIFIED_IDENTITY if message.verified else SAME_SENDER
     else:
         previous = await previous_conversation(connection, customer_id) if found.customer_id else None
-        joins, signal = False, message.kind.wants_an_answer
+        joins, signal = None, message.kind.wants_an_answer
         if signal:
             owner = previous.owner_id if previous else None
+            await _demand_still_theirs(connection, identity_id, customer_id)
             place = await open_conversation(connection, customer_id, message.channel, message.subject, owner)
         elif previous:
             await hold_customer(connection, customer_id)
@@ -285,6 +297,13 @@ async def _aside(
     else:
         place = Place(previous.id, previous.pool, previous.episode)
     return _Destination(customer_id, identity_id, place, None, (), signal=False)
+
+
+async def _demand_still_theirs(connection: LedgerConnection, identity_id: str, customer_id: str) -> None:
+    """A merge or a link may have given the sender's address to another customer since it was looked up."""
+    still = await connection.execute(_STILL_THEIRS, (identity_id, customer_id))
+    if await still.fetchone() is None:
+        raise _MovedMeanwhile
 
 
 async def _bounced(connection: LedgerConnection, message: Intake, failed_message_id: str) -> _Destination | None:

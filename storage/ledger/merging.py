@@ -136,7 +136,8 @@ values
                         'by', %(by)s::text, 'channels', %(channels)s::jsonb, 'threads', to_jsonb(%(threads)s::text[])),
      'conversation_absorbed:' || %(merge)s::text),
     (%(at)s::timestamptz, 'merged', %(loser)s::text, %(from_customer)s::text, %(agent)s::text, %(pool)s::text,
-     %(episode)s::int, jsonb_build_object('merge_id', %(merge)s::text, 'into', %(survivor)s::text, 'cause', %(cause)s::text,
+     %(episode)s::int,
+     jsonb_build_object('merge_id', %(merge)s::text, 'into', %(survivor)s::text, 'cause', %(cause)s::text,
                         'by', %(by)s::text),
      'merged:' || %(merge)s::text)
 """

@@ -48,8 +48,9 @@ values
      %(references)s, clock_timestamp(), clock_timestamp())
 """
 _JOINED: Final = """
-insert into events (at, kind, conversation_id, customer_id, pool, episode, data, dedupe_key)
-values (clock_timestamp(), 'thread_joined', %s, %s, %s, %s, %s, %s)
+insert into events (at, kind, conversation_id, customer_id, agent_id, pool, episode, data, dedupe_key)
+select clock_timestamp(), 'thread_joined', id, %s, agent_id, pool, episode, %s || jsonb_build_object('state', state), %s
+from conversations where id = %s
 """
 
 
@@ -158,9 +159,9 @@ async def _insert_conversation(
 
 
 async def add_thread(
-    connection: LedgerConnection, place: Place, customer_id: str, thread: NewThread, *, joins: bool
+    connection: LedgerConnection, place: Place, customer_id: str, thread: NewThread, *, joins: str | None
 ) -> str:
-    """A thread of the conversation; `joins` says that the conversation was there before it and is to tell so."""
+    """A thread of the conversation; `joins` is why it joins one that was there before it and is to tell so."""
     thread_id = new_id("thr")
     await connection.execute(
         _THREAD,
@@ -177,17 +178,15 @@ async def add_thread(
             "references": Jsonb(list(thread.references)),
         },
     )
-    if joins:
-        facts = {"thread_id": thread_id, "channel": thread.channel.value, "account": thread.account}
+    if joins is not None:
+        facts = {
+            "thread_id": thread_id,
+            "channel": thread.channel.value,
+            "account": thread.account,
+            "reason": joins,
+        }
         await connection.execute(
             _JOINED,
-            (
-                place.conversation_id,
-                customer_id,
-                place.pool,
-                place.episode,
-                Jsonb(facts),
-                f"thread_joined:{thread_id}",
-            ),
+            (customer_id, Jsonb(facts), f"thread_joined:{thread_id}", place.conversation_id),
         )
     return thread_id

@@ -84,6 +84,13 @@ select conversation_id, 'message_received',
        clock_timestamp(), 0, false
 from messages where id = %(id)s and exists (select from told)
 """
+# An outbox id up to this one is part of what the conversation has written: a repeat of it has no effect left to have.
+_HEARD: Final = "select from handovers where conversation_id = %s and heard >= %s"
+_FORWARD: Final = """
+insert into signals (conversation_id, kind, payload, created_at, attempts, set_aside)
+select c.merged_into, s.kind, s.payload, clock_timestamp(), 0, false
+from signals s join conversations c on c.id = s.conversation_id where s.id = %s and c.merged_into is not null
+"""
 _RING: Final = "select pg_notify('baton_signals', ''), pg_notify('baton_events', '')"
 
 
@@ -139,6 +146,17 @@ async def pass_on(connection: LedgerConnection, message_id: str, ended_conversat
     raise RuntimeError(f"lost {_MOST_RACES} races for one message")
 
 
+async def was_heard(connection: LedgerConnection, conversation_id: str, signal_id: int) -> bool:
+    """Whether the conversation had taken this message in before it ended: then its effect is with the survivor too."""
+    return await (await connection.execute(_HEARD, (conversation_id, signal_id))).fetchone() is not None
+
+
+async def forward(connection: LedgerConnection, signal_id: int) -> None:
+    """Owe a merged conversation's signal to its survivor as well."""
+    await connection.execute(_FORWARD, (signal_id,))
+    await connection.execute(_RING)
+
+
 async def _pass_on_once(connection: LedgerConnection, message_id: str, ended_conversation_id: str) -> Passed:
     async with connection.cursor(row_factory=class_row(_Stray)) as cursor:
         stray = await (await cursor.execute(_STRAY, (message_id,))).fetchone()
@@ -157,7 +175,7 @@ async def _pass_on_once(connection: LedgerConnection, message_id: str, ended_con
     if stray.merged_into is not None:
         customer_id = await _customer_of_survivor(connection, stray.merged_into)
     place = await _open_place(connection, customer_id)
-    joins = place is not None
+    joins = None if place is None else "passed_on"
     if place is None:
         previous = await previous_conversation(connection, customer_id)
         owner = previous.owner_id if previous else None

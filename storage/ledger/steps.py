@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
+import msgspec
 from psycopg.types.json import Jsonb
 
 from domain.conversation.commands import (
+    Absorb,
     Command,
     Dequeue,
     EndAssignment,
@@ -31,7 +33,9 @@ from storage.ledger.passing_on import pass_on
 
 Kind = TypeVar("Kind")
 
-_STANDING: Final = "select step, customer_id from conversations where id = %s for no key update"
+_STANDING: Final = "select step, state, customer_id from conversations where id = %s for no key update"
+_UNABSORBED: Final = "select from merges where heir_id = %s and absorbed_at is null"
+_ABSORB: Final = "update merges set absorbed_at = %s where id = %s and heir_id = %s and absorbed_at is null"
 
 _DEQUEUE: Final = "delete from queue_tickets where conversation_id = %s and ticket = %s"
 _UNHEARD_OFFERS: Final = """
@@ -153,6 +157,10 @@ insert into events (at, kind, conversation_id, customer_id, agent_id, pool, epis
 values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (dedupe_key) where dedupe_key is not null do nothing
 """
 _PROJECT: Final = """
+with handed_over as (
+    insert into handovers (conversation_id, heard, facts) values (%(id)s::text, %(heard)s, %(handover)s::jsonb)
+    on conflict (conversation_id) do update set heard = excluded.heard, facts = excluded.facts
+)
 update conversations set
     step = %(step)s, state = %(state)s, episode = %(episode)s, subject = coalesce(%(subject)s::text, subject),
     intent = %(intent)s, intent_confidence = %(intent_confidence)s, sentiment = %(sentiment)s, language = %(language)s,
@@ -160,7 +168,7 @@ update conversations set
     waiting_for = %(waiting_for)s, waiting_until = %(waiting_until)s, queued_at = %(queued_at)s,
     resolved_at = %(resolved_at)s, end_reason = %(end_reason)s, updated_at = %(at)s::timestamptz,
     closed_at = case when %(final)s::boolean then %(at)s::timestamptz else closed_at end
-where id = %(id)s
+where id = %(id)s::text
 """
 
 
@@ -176,6 +184,7 @@ class _Record:
         self.commands = commands
         self.at = at
         self.customer_id = state.customer_id
+        """The ledger's word counts: a link of customers may be on its way to the conversation."""
 
     def of(self, kind: type[Kind]) -> list[Kind]:
         """The commands of one kind, in their order."""
@@ -203,7 +212,12 @@ async def write_step(
             raise LookupError(f"the ledger knows no conversation {state.conversation_id}")
         if row[0] >= state.step:
             return await _still_to_deliver(connection, record)
-        record.customer_id = row[1]  # a link may have given the conversation to another customer
+        record.customer_id = row[2]
+        if row[1] == "merged":
+            await _write_after_the_end(connection, record)
+            return ()
+        if record.shown.is_final and await (await connection.execute(_UNABSORBED, (state.conversation_id,))).fetchone():
+            raise Refusal(RefusalCode.WRONG_STATE, "a merge into this conversation is on its way")
         pools = await _move_queue(connection, record)
         pools |= await _move_responsibility(connection, record)
         to_deliver = [
@@ -214,6 +228,17 @@ async def write_step(
         await _tell(connection, record)
         await _ring(connection, pools)
         return tuple(to_deliver)
+
+
+async def _write_after_the_end(connection: LedgerConnection, record: _Record) -> None:
+    """A merged conversation only passes messages on; whatever else it has decided comes too late."""
+    if not record.shown.is_final:
+        raise Refusal(RefusalCode.CONVERSATION_ENDED, "the conversation has become part of another one")
+    await connection.execute(
+        "update conversations set step = %s where id = %s", (record.state.step, record.state.conversation_id)
+    )
+    for stray in record.of(PassOn):
+        await pass_on(connection, stray.message_id, record.state.conversation_id)
 
 
 async def _move_queue(connection: LedgerConnection, record: _Record) -> set[str]:
@@ -364,6 +389,8 @@ async def _tell(connection: LedgerConnection, record: _Record) -> None:
         if happened := record.of(Happened):
             await cursor.executemany(_EVENT, [_event_row(record, number, line) for number, line in enumerate(happened)])
     await connection.execute(_PROJECT, _projection_row(record))
+    for absorbed in record.of(Absorb):
+        await connection.execute(_ABSORB, (record.at, absorbed.merge_id, record.state.conversation_id))
     for stray in record.of(PassOn):
         await pass_on(connection, stray.message_id, record.state.conversation_id)
 
@@ -388,7 +415,8 @@ async def _record_resolution(connection: LedgerConnection, record: _Record, comm
             "intent": shown.intent,
             "segment": record.case.segment,
             "pool": shown.pool,
-            "agent": shown.agent_id or shown.owner_id,
+            # Nobody is credited who never had it: the owner may be known from before, or from a merged one.
+            "agent": shown.agent_id or (shown.owner_id if record.state.assignments else None),
             "first_channel": record.state.episode_channels[0] if record.state.episode_channels else record.case.channel,
             "channels": Jsonb(record.state.episode_channels),
             "opened_at": record.state.opened_at,
@@ -468,6 +496,8 @@ def _projection_row(record: _Record) -> dict[str, object]:
         "resolved_at": shown.resolved_at,
         "end_reason": shown.end_reason,
         "final": shown.is_final,
+        "heard": shown.handover.heard,
+        "handover": msgspec.json.encode(shown.handover).decode(),
         "at": record.at,
     }
 

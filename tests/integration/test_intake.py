@@ -164,7 +164,13 @@ async def test_another_channel_of_the_customer_joins_the_open_conversation_with_
     second = await taken(database, sms(channel=Channel.WHATSAPP, account="wa"))
     assert second.conversation_id == first.conversation_id
     [(data,)] = await rows(database, "select data from events where kind = 'thread_joined'")
-    assert data == {"thread_id": second.thread_id, "channel": "whatsapp", "account": "wa"}
+    assert data == {
+        "thread_id": second.thread_id,
+        "channel": "whatsapp",
+        "account": "wa",
+        "reason": "verified_identity",
+        "state": "new",
+    }
 
 
 async def test_a_message_after_the_close_opens_a_new_conversation_that_knows_the_old_owner(database: Database) -> None:
