@@ -87,6 +87,9 @@ class UnlinkAnswer(BaseModel):
     link_id: str = Field(examples=["lnk_06b2m4x0a8v3c5d7e9f1g2h3j4"])
     survivor_id: str = Field(examples=["cus_06b2m4x0a8v3c5d7e9f1g2h3j4"])
     restored_id: str = Field(examples=["cus_06b2m4x0a8v3c5d7e9f1g2h3j5"])
+    conversation_id: str | None = Field(
+        examples=["con_06b2m4x0a8v3c5d7e9f1g2h3j4"], description="What came out of the conversation the link had merged"
+    )
 
 
 @router.post("/link", summary="Link two customers who are one person, or see what that would do")
@@ -117,7 +120,12 @@ async def unlink_customer(id: str, body: Unlinking, caller: Caller, context: Con
         if refused.code is UnlinkRefusal.UNKNOWN:
             raise NotFound("link") from refused
         raise Conflict(refused.code.value, refused.detail) from refused
-    return UnlinkAnswer(link_id=undone.link_id, survivor_id=undone.survivor_id, restored_id=undone.restored_id)
+    return UnlinkAnswer(
+        link_id=undone.link_id,
+        survivor_id=undone.survivor_id,
+        restored_id=undone.restored_id,
+        conversation_id=undone.conversation_id,
+    )
 
 
 def who(caller: Principal) -> str:

@@ -1,7 +1,7 @@
 """What a customer's own history says of the channels and hours they prefer.
 
-Every share is shrunk towards "no preference" by as many imagined messages as `STRENGTH`: two messages on one channel
-are no preference, thirty are. Source of the shrinkage: a Dirichlet prior over the possible choices.
+Every share is shrunk towards "no preference" by imagined messages spread evenly: two messages on one channel are no
+preference, thirty are. Source of the shrinkage: a Dirichlet prior over the possible choices.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,10 @@ from typing import Final
 
 from domain.channels import Channel
 
-STRENGTH: Final = 8.0
-"""Imagined messages spread evenly over all channels, or over all hours."""
+CHANNELS_STRENGTH: Final = 8.0
+"""Imagined messages over all channels."""
+HOURS_STRENGTH: Final = 96.0
+"""Imagined messages over all hours, four in each: it takes about ten in one hour to stand out."""
 PREFERRED_SHARE: Final = 0.5
 """A channel with at least this shrunk share is a learned preference."""
 BUSY_HOUR: Final = 2.0
@@ -58,7 +60,7 @@ def learned_channels(uses: Sequence[ChannelUse]) -> tuple[LearnedChannel, ...]:
     total = sum(use.written + use.answers for use in uses)
     learned = []
     for use in uses:
-        share = (use.written + use.answers + STRENGTH / _CHANNELS) / (total + STRENGTH)
+        share = (use.written + use.answers + CHANNELS_STRENGTH / _CHANNELS) / (total + CHANNELS_STRENGTH)
         learned.append(LearnedChannel(use.channel, use.written, use.answers, use.sent, share, share >= PREFERRED_SHARE))
     return tuple(sorted(learned, key=lambda channel: (-channel.share, channel.channel)))
 
@@ -74,7 +76,7 @@ def learned_hours(written_by_hour: Mapping[int, int]) -> tuple[LearnedHours, ...
         return ()
     smooth = [0.5 * counts[hour] + 0.25 * (counts[hour - 1] + counts[(hour + 1) % _HOURS]) for hour in range(_HOURS)]
     even = 1 / _HOURS
-    shares = [(value + STRENGTH * even) / (total + STRENGTH) for value in smooth]
+    shares = [(value + HOURS_STRENGTH * even) / (total + HOURS_STRENGTH) for value in smooth]
     is_busy = [share >= BUSY_HOUR * even for share in shares]
     spans = [
         _span(start, is_busy, counts, shares) for start in range(_HOURS) if is_busy[start] and not is_busy[start - 1]

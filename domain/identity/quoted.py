@@ -11,7 +11,7 @@ MOST_QUOTED: Final = 5
 _LONGEST_READ: Final = 20_000
 _EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 # Only with its country code: without it a number is nobody's in particular.
-_PHONE: Final = re.compile(r"(?<![\w+])\+[1-9](?:[ \-./()]{0,2}\d){6,14}(?!\d)")
+_PHONE: Final = re.compile(r"(?<![\w+])\+[1-9](?:[ \-./]?\d){6,14}(?!\d)")
 
 
 def quoted_addresses(text: str) -> tuple[NormalAddress, ...]:

@@ -1,10 +1,11 @@
 """Taking a link back: what was recorded returns to the customer it was taken from.
 
-What came after the link stays where it is, with two exceptions that follow from whose addresses they are: threads and
-their messages go with the identity that wrote them, wherever their conversation is kept.
+What came after the link stays where it is, except that threads and their messages go with the identity that wrote them.
+The conversations that the link had merged part again, as by an unmerge, while the one they became is open.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -14,13 +15,14 @@ from pydantic import JsonValue
 
 from storage.database import Database, LedgerConnection
 from storage.ledger.linking import profile_document, profiles_of, tell, write_profile
+from storage.ledger.splitting import SplitRefused, undo_merge_in
 from storage.ledger.suggesting import decide_pair
 
 _MOST_RACES: Final = 50
 
 _LINK: Final = """
 select l.id, l.survivor_id, l.absorbed_id, l.profile_before, l.profile_after, l.undone_at is not null as is_undone,
-       coalesce((select m.undone_at is null from merges m where m.id = l.merge_id), false) as is_merged
+       (select m.loser_id from merges m where m.id = l.merge_id and m.undone_at is null) as merged_conversation
 from customer_links l where l.id = %s for no key update of l
 """
 _LOCK: Final = "select id, merged_into from customers where id = any(%s) order by id for no key update"
@@ -79,8 +81,6 @@ class UnlinkRefusal(StrEnum):
     """It was taken back before."""
     LINKED_ON = "linked_on"
     """The survivor was linked with somebody else since: that link is to be taken back first."""
-    MERGED = "conversations_merged"
-    """The link merged two conversations: that merge is to be undone first."""
     BUSY = "conversation_open"
     """The customer that would return has an open conversation of their own by now."""
 
@@ -97,6 +97,8 @@ class Unlinked:
     link_id: str
     survivor_id: str
     restored_id: str
+    conversation_id: str | None
+    """What came out of the conversation that the link had merged, when that one is still open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class _Link:
     profile_before: dict[str, JsonValue]
     profile_after: dict[str, JsonValue]
     is_undone: bool
-    is_merged: bool
+    merged_conversation: str | None
 
 
 async def unlink(database: Database, link_id: str, by: str) -> Unlinked:
@@ -134,8 +136,6 @@ async def _unlink(connection: LedgerConnection, link_id: str, by: str) -> Unlink
         raise UnlinkRefused(UnlinkRefusal.UNKNOWN, "there is no such link")
     if link.is_undone:
         raise UnlinkRefused(UnlinkRefusal.UNDONE, "this link was taken back before")
-    if link.is_merged:
-        raise UnlinkRefused(UnlinkRefusal.MERGED, "the link merged two conversations; undo that merge first")
     pair = (link.survivor_id, link.absorbed_id)
     rows = await (await connection.execute(_LOCK, (list(pair),))).fetchall()
     if any(customer == link.survivor_id and merged_into is not None for customer, merged_into in rows):
@@ -145,15 +145,29 @@ async def _unlink(connection: LedgerConnection, link_id: str, by: str) -> Unlink
     for statement in _RETURN:
         await connection.execute(statement, asked)
     await _restore_profile(connection, link)
+    parted = await _parted(connection, link, by)
     await decide_pair(connection, *pair, "rejected", by)
     facts: dict[str, JsonValue] = {
         "link_id": link.id,
         "customer_id": link.survivor_id,
         "restored_customer_id": link.absorbed_id,
         "by": by,
+        "conversation_id": parted,
     }
     await tell(connection, "identity_unlinked", link.id, link.survivor_id, pair, facts)
-    return Unlinked(link.id, link.survivor_id, link.absorbed_id)
+    return Unlinked(link.id, link.survivor_id, link.absorbed_id, parted)
+
+
+async def _parted(connection: LedgerConnection, link: _Link, by: str) -> str | None:
+    """The conversation that comes out of the one the link had merged; None where none was, or where it has ended."""
+    if link.merged_conversation is None:
+        return None
+    try:
+        async with connection.transaction():
+            split = await undo_merge_in(connection, link.merged_conversation, by=by, owner=None, at=datetime.now(UTC))
+    except SplitRefused:
+        return None
+    return split.into_id
 
 
 async def _restore_profile(connection: LedgerConnection, link: _Link) -> None:
