@@ -7,6 +7,7 @@ is a loopback address written as such, for systems beside us. OWASP API Security
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ LARGEST_ANSWER: Final = 8 * 1024 * 1024
 
 _SCHEMES: Final = {"http": 80, "https": 443}
 _OK: Final = 200
+_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9])?")
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in another coat
 
 Address = IPv4Address | IPv6Address
@@ -66,7 +68,7 @@ def check_url(url: str) -> CheckedUrl:
     except (httpx.InvalidURL, ValueError, UnicodeError) as error:
         raise NotAllowed("this is not a URL") from error
     host = parsed.raw_host.decode("ascii").rstrip(".").lower()
-    if parsed.scheme not in _SCHEMES or not host:
+    if parsed.scheme not in _SCHEMES or not (_NAME.fullmatch(host) or _literal(host)):
         raise NotAllowed("a URL begins with https:// and has a host")
     if parsed.userinfo:
         raise NotAllowed("a URL holds no user and no password")

@@ -1,0 +1,16 @@
+"""The tables that the code declares are the ones that the migrations make."""
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+from sqlmodel import SQLModel
+
+import storage.tables  # noqa: F401 -- declares the tables on SQLModel.metadata
+
+
+def test_the_migrations_make_what_the_tables_say(database_url: str) -> None:
+    engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://", 1))
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+    engine.dispose()
+    assert differences == []
