@@ -90,10 +90,8 @@ def _clock_problems(state: ConversationState) -> Iterator[str]:
 def _is_wanted(state: ConversationState, clock: Clock) -> bool:
     match clock.metric:
         case Metric.FIRST_RESPONSE:
-            # A second one is owed to the customer of a conversation that joined this one.
-            return state.first_response_at is None or (
-                max(clock.number, clock.episode) > 1 and state.unanswered_since is not None
-            )
+            # One may be owed again to the customer of a conversation that joined this one.
+            return state.first_response_at is None or (state.merges > 0 and state.unanswered_since is not None)
         case Metric.NEXT_RESPONSE:
             return state.unanswered_since is not None
         case Metric.OWNER_SILENCE:

@@ -27,6 +27,7 @@ def absorbed(draft: Draft, event: Absorbed) -> None:
     if draft.state.phase.is_final:
         return  # who absorbed this conversation was told of the loser too
     draft.order(Absorb(event.merge_id))
+    draft.state = replace(draft.state, merges=draft.state.merges + 1)
     theirs = event.handover
     if theirs is None:
         understand(draft, event.case)

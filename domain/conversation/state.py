@@ -107,7 +107,8 @@ class ConversationState:
     which a repeated request is known. `idle_since` is when the conversation began to wait for the customer.
     `queued_at` is when the episode first asked for somebody; `waits_since` is the age a place in the queue has: the
     same, until a conversation that had gone idle and given its units back is woken by the customer's next message.
-    `heard` is the last outbox id whose message was taken in; `joined_skills` is what merged conversations needed.
+    `heard` is the last outbox id whose message was taken in; `merges` counts the
+    conversations that became part of this one and `joined_skills` is what they needed.
     """
 
     conversation_id: str
@@ -140,6 +141,7 @@ class ConversationState:
     end_reason: EndReason | None = None
     replies: tuple[str, ...] = ()
     heard: int = 0
+    merges: int = 0
     joined_skills: SkillNeeds = ()
     tallies: Tallies = Tallies()
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.conversation.commands import (
+    Absorb,
     Command,
     Dequeue,
     EndAssignment,
@@ -81,6 +82,9 @@ class Tables:
     sent: list[str] = field(default_factory=list)
     passed_on: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
+    absorbed: list[str] = field(default_factory=list)
+    takes_clocks_over: bool = False
+    """Whether clocks of another conversation come with this step: these may have been broken there."""
 
     def pending_offers(self) -> list[OfferRow]:
         return [offer for offer in self.offers.values() if offer.state == PENDING]
@@ -96,6 +100,7 @@ class Ledger:
     def carry_out(self, commands: tuple[Command, ...], *, units: int, episode: int, now: datetime) -> None:
         """Do all of a step, or raise `LedgerRefusal` and have done nothing."""
         before = deepcopy(self.tables)
+        self.tables.takes_clocks_over = False
         try:
             for command in commands:
                 self._carry_out_one(command, units=units, episode=episode, now=now)
@@ -182,6 +187,10 @@ class Ledger:
             case RecordResolution():
                 assert episode not in tables.resolutions, "an episode is resolved once"
                 tables.resolutions[episode] = command
+            case Absorb(merge_id):
+                assert merge_id not in tables.absorbed, "a merge is absorbed once"
+                tables.absorbed.append(merge_id)
+                tables.takes_clocks_over = True
             case PassOn(message_id):
                 tables.passed_on.append(message_id)
             case Happened(kind):
@@ -221,7 +230,9 @@ class Ledger:
         key = (clock.metric, clock.episode, clock.number)
         before = self.tables.clocks.get(key)
         if before is None:
-            assert clock.breached_at is None, "a clock does not begin broken"
+            if clock.breached_at is not None:
+                assert self.tables.takes_clocks_over, "a clock does not begin broken"
+                self.tables.breaches.append(key)
             earlier = [kept for at, kept in self.tables.clocks.items() if at[:2] == key[:2]]
             assert len(earlier) == clock.number - 1, "clocks of a metric are numbered one by one"
             assert all(kept.is_ended for kept in earlier), "a clock starts again when the last has ended"

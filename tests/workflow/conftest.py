@@ -151,9 +151,11 @@ class Floor:
         return [str(row[0]) for row in rows]
 
     @staticmethod
-    async def until(look: Callable[[], Awaitable[Found | None]], what: str) -> Found:
+    async def until(
+        look: Callable[[], Awaitable[Found | None]], what: str, *, seconds: float = DEADLINE_SECONDS
+    ) -> Found:
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with asyncio.timeout(seconds):
                 while True:
                     found = await look()
                     if found is not None:
