@@ -86,12 +86,16 @@ async def _proofs_acted_on(connection: LedgerConnection, message: Intake, now: T
         },
     )
     proved = frozenset((message.sender, *message.proven_too))
+    adopted = False
     for kind, address, owner in await cursor.fetchall():
         if owner is None:
             await hold_customer(connection, now.customer_id)
             await connection.execute(_ADOPT, (new_id("idn"), now.customer_id, kind, address, message.display_name))
+            adopted = True
         elif await _linked(connection, now.customer_id, owner, proved):
             now, _ = await _where_now(connection, now)
+    if adopted:
+        await look_for_others(connection, now.customer_id)
     return now
 
 
