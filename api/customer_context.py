@@ -135,7 +135,7 @@ class LearnedLanguageAnswer(BaseModel):
 
 
 class PreferencesAnswer(BaseModel):
-    """Stated ones are the customer's fields; these are learned from their latest 1000 messages."""
+    """Stated ones are the customer's fields; these are learned from their latest 500 messages."""
 
     channels: list[LearnedChannelAnswer]
     hours: list[LearnedHoursAnswer]

@@ -18,12 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, LiteralString
 
 import httpx
+import psutil
 import psycopg
 import uvicorn
 
@@ -36,6 +37,7 @@ KEY: Final = "bt_supervisor_" + "c" * 43
 LONG: Final = "cus_long"
 OPEN: Final = "con_long_1"
 LIMIT_MS: Final = 50.0
+WARM_UP: Final = 50
 
 # A number per row says when it was: the long history lies scattered among the others'.
 FILL: Final[tuple[LiteralString, ...]] = (
@@ -172,7 +174,7 @@ def scans(node: dict[str, object]) -> Iterator[tuple[str, str, str, int]]:
 
 
 @asynccontextmanager
-async def serving(url: str) -> AsyncIterator[int]:
+async def serving(url: str) -> AsyncIterator[tuple[int, psutil.Process]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -187,10 +189,20 @@ async def serving(url: str) -> AsyncIterator[int]:
                     break
                 except httpx.TransportError:
                     await asyncio.sleep(0.05)
-        yield port
+        yield port, psutil.Process()
     finally:
         process.terminate()
         process.wait(20)
+
+
+def busy_ms(parent: psutil.Process) -> float:
+    """Processor time of all processes below this one so far: a busy machine stretches what a clock shows."""
+    used = 0.0
+    for process in parent.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            used += times.user + times.system
+    return used * 1e3
 
 
 async def latencies(port: int, calls: int) -> tuple[list[float], int]:
@@ -199,14 +211,14 @@ async def latencies(port: int, calls: int) -> tuple[list[float], int]:
     length = 0
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as http:
-        for call in range(calls + 50):
+        for call in range(calls + WARM_UP):
             began = time.perf_counter()
             answer = await http.get(f"/v1/conversations/{OPEN}/context")
             taken = time.perf_counter() - began
             if answer.status_code != 200:
                 raise RuntimeError(answer.text)
             length = len(answer.content)
-            if call >= 50:
+            if call >= WARM_UP:
                 times.append(taken * 1e3)
     return times, length
 
@@ -230,10 +242,13 @@ async def measure(size: Size, calls: int, *, whole_plan: bool) -> bool:
             for table, scan, index, rows in scans(root):
                 print(f"{table:<22}{scan:<20}{index:<32}{rows:>8}")
             print(f"planned in {plan['Planning Time']} ms, run in {plan['Execution Time']} ms")
-            async with serving(postgres.url) as port:
+            async with serving(postgres.url) as (port, worked):
+                before = busy_ms(worked)
                 times, length = await latencies(port, calls)
+                busy = (busy_ms(worked) - before) / (calls + WARM_UP)
     cuts = statistics.quantiles(times, n=100)
     print(f"{calls} calls, {length} bytes each: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms, most {max(times):.1f} ms")
+    print(f"processor time of the API and PostgreSQL together: {busy:.1f} ms a call")
     return cuts[98] <= LIMIT_MS
 
 

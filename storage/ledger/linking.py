@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Final
 
 from psycopg import sql
-from psycopg.errors import DeadlockDetected
+from psycopg.errors import DeadlockDetected, UniqueViolation
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
@@ -186,7 +186,7 @@ async def link(database: Database, request: LinkRequest, *, dry_run: bool = Fals
                 connection.transaction(force_rollback=dry_run),
             ):
                 return await link_customers(connection, request)
-        except (Again, DeadlockDetected):
+        except (Again, DeadlockDetected, UniqueViolation):
             continue
     raise RuntimeError(f"lost {_MOST_RACES} races for one link")
 

@@ -31,9 +31,9 @@ SUGGESTIONS_SHOWN: Final = 10
 PATTERNS_SHOWN: Final = 20
 TEXT_SHOWN: Final = 2000
 """Characters of one message; `text_cut` says that there are more, and the timeline has them all."""
-LEARNED_FROM: Final = 1000
+LEARNED_FROM: Final = 500
 """The latest messages that preferences are learned from: what somebody did years ago is no preference today."""
-RESOLUTIONS_READ: Final = 1000
+RESOLUTIONS_READ: Final = 200
 EVENTS_READ: Final = 500
 
 MESSAGE_COLUMNS: Final = """
@@ -67,6 +67,10 @@ with seen as materialized ({SEEN}), customer as materialized (
            count(*) filter (where m.direction = 'outbound') as outbound
     from messages m
     where m.customer_id = (select customer_id from seen) and m.delivery not in ('draft', 'withdrawn')
+), settled as materialized (
+    select count(*) as resolutions,
+           avg(extract(epoch from r.resolved_at - r.opened_at)) filter (where r.episode = 1)::float8 as mean
+    from resolutions r where r.customer_id = (select customer_id from seen)
 ), shown as materialized (
     select {CONVERSATION_COLUMNS} from conversations c where c.customer_id = (select customer_id from seen)
     order by c.opened_at desc, c.id desc limit %(conversations)s
@@ -162,9 +166,8 @@ select json_build_object(
         'first_contact_at', (select min(opened_at) from every),
         'inbound_messages', (select inbound from exchanged),
         'outbound_messages', (select outbound from exchanged),
-        'resolutions', (select count(*) from resolutions where customer_id = (select customer_id from seen)),
-        'mean_resolution_seconds', (select avg(extract(epoch from resolved_at - opened_at))::float8 from resolutions
-                                    where customer_id = (select customer_id from seen) and episode = 1),
+        'resolutions', (select resolutions from settled),
+        'mean_resolution_seconds', (select mean from settled),
         'breaches', (select count(*) from every join clocks k on k.conversation_id = every.id
                      where k.breached_at is not null))
 ) from seen

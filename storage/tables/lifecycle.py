@@ -49,7 +49,10 @@ class ClockRow(SQLModel, table=True):
     """One run of one SLA clock; `number` tells the runs of a metric in one episode apart."""
 
     __tablename__ = "clocks"
-    __table_args__ = (Index("clocks_due", "state", "due_at"),)
+    __table_args__ = (
+        Index("clocks_due", "state", "due_at"),
+        Index("clocks_breached", "conversation_id", postgresql_where=text("breached_at is not null")),
+    )
 
     conversation_id: str = Field(primary_key=True, foreign_key="conversations.id")
     metric: str = Field(primary_key=True)
