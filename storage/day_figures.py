@@ -21,6 +21,7 @@ class DayFigures:
     duplicates_stored: int
     """Inbound rows beyond the first of one provider's message."""
     conversations: int
+    """Those that lived on; each counts once, however many were merged into it."""
     merged: int
     offers: Mapping[str, int]
     reroutes: int
@@ -39,7 +40,9 @@ async def day_figures(connection: LedgerConnection) -> DayFigures:
             """,
         )
         conversations, merged = await _pair(
-            connection, "select count(*), count(*) filter (where state = 'merged') from conversations"
+            connection,
+            "select count(*) filter (where state <> 'merged'), count(*) filter (where state = 'merged')"
+            " from conversations",
         )
         reroutes, _ = await _pair(connection, "select count(*), 0 from events where kind = 'rerouted'")
         offers = await connection.execute("select state, count(*) from offers group by state order by state")

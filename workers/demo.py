@@ -28,6 +28,7 @@ from simulator.busy_day.mail import MailProgram
 from simulator.busy_day.news import News
 from simulator.busy_day.pace import Pace
 from simulator.busy_day.plan import MAIL_DOMAIN, DayPlan, plan_day
+from simulator.busy_day.strays import Strays
 from storage.database import LedgerConnection
 from storage.day_figures import day_figures
 from storage.violations import acknowledged_but_not_stored, violations
@@ -149,10 +150,11 @@ async def _day(asked: _Asked, info: StackInfo, http: httpx.AsyncClient, mail: Ma
     floor: Floor = await set_up(Door(http, info.keys.admin), asked.plan, asked.pace, mail)
     supervisor = Door(http, info.keys.supervisor)
     news = News(http, info.keys.supervisor)
-    agents = AgentsDay(http, floor, news, asked.pace, asked.seed)
+    strays = Strays(floor.customer_ids[one.number] for one in asked.plan.customers if one.stray is not None)
+    agents = AgentsDay(http, floor, news, asked.pace, asked.seed, strays)
     program = MailProgram(mail.smtp_port, mail.imap_port, mail.password)
     day = f"{asked.seed}-{secrets.token_hex(4)}"
-    customers = CustomersDay(Door(http, info.keys.adapter), program, floor, news, asked.pace, day)
+    customers = CustomersDay(Door(http, info.keys.adapter), program, floor, news, asked.pace, day, strays)
     following = asyncio.create_task(news.follow())
     working: asyncio.Task[None] | None = None
     try:

@@ -9,12 +9,13 @@ from typing import Final
 import httpx
 import msgspec
 
-from simulator.busy_day.door import Door, Refused
+from simulator.busy_day.door import Door, Json, Refused
 from simulator.busy_day.floor_setup import Desk, Floor
 from simulator.busy_day.lines import AGENT_ANSWERS
 from simulator.busy_day.news import News
 from simulator.busy_day.pace import Pace
 from simulator.busy_day.plan import Mishap
+from simulator.busy_day.strays import Strays
 
 LOOK_AGAIN: Final = timedelta(seconds=2)
 BREATH: Final = timedelta(milliseconds=200)
@@ -76,10 +77,12 @@ class _WrapUpCodes(msgspec.Struct):
 class AgentsDay:
     """All desks; what goes wrong on purpose goes wrong once on the whole floor."""
 
-    def __init__(self, http: httpx.AsyncClient, floor: Floor, news: News, pace: Pace, seed: int) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, floor: Floor, news: News, pace: Pace, seed: int, strays: Strays
+    ) -> None:
         self._mishaps = dict(floor.mishaps)
         self._sitting = [
-            _AtDesk(Door(http, desk.key), desk, news, pace, Random(f"{seed}/{desk.agent.name}"), self._mishap)
+            _AtDesk(Door(http, desk.key), desk, news, pace, Random(f"{seed}/{desk.agent.name}"), self._mishap, strays)
             for desk in floor.desks
         ]
 
@@ -98,13 +101,23 @@ class AgentsDay:
 
 
 class _AtDesk:
-    def __init__(self, door: Door, desk: Desk, news: News, pace: Pace, random: Random, mishap: _TakeMishap) -> None:
+    def __init__(
+        self,
+        door: Door,
+        desk: Desk,
+        news: News,
+        pace: Pace,
+        random: Random,
+        mishap: _TakeMishap,
+        strays: Strays,
+    ) -> None:
         self._door = door
         self._desk = desk
         self._news = news
         self._pace = pace
         self._random = random
         self._mishap = mishap
+        self._strays = strays
         self._offers: set[str] = set()
         self._in_hand: set[str] = set()
         self._silent: set[str] = set()
@@ -194,6 +207,7 @@ class _AtDesk:
                 match conversation.state:
                     case "assigned":
                         await self._pace.pause(timedelta(seconds=self._random.uniform(15, 60)))
+                        await self._merge_stray(conversation)
                         text = self._random.choice(AGENT_ANSWERS)
                         await self._door.send("POST", f"{path}/messages", {"text": text}, msgspec.Raw)
                     case "pending_customer":
@@ -212,6 +226,15 @@ class _AtDesk:
             return
         finally:
             self._in_hand.discard(conversation_id)
+
+    async def _merge_stray(self, conversation: _Conversation) -> None:
+        """The customer says what else is theirs: one conversation of it, before a word is written."""
+        stray = await self._strays.of(conversation.customer_id)
+        if stray is None:
+            return
+        body: dict[str, Json] = {"into": stray.conversation_id}
+        await self._door.send("POST", f"/v1/conversations/{conversation.id}/merge", body, msgspec.Raw)
+        self._strays.merged(conversation.customer_id)
 
     async def _customer_writes(self, conversation_id: str, heard: int) -> bool:
         """Whether anything happens before the customer has been quiet for long enough."""

@@ -13,6 +13,7 @@ from simulator.busy_day.mail import Letter, MailProgram
 from simulator.busy_day.news import News
 from simulator.busy_day.pace import Pace
 from simulator.busy_day.plan import MAIL_DOMAIN, DayPlan, Line, PlannedCustomer
+from simulator.busy_day.strays import Stray, Strays
 
 LISTEN: Final = timedelta(seconds=5)
 MAIL_LOOKS: Final = 20
@@ -21,11 +22,15 @@ MAIL_LOOK_PAUSE: Final = timedelta(milliseconds=500)
 
 class Acknowledged(msgspec.Struct):
     message_id: str
+    conversation_id: str
+    customer_id: str
     duplicate: bool
 
 
 class CustomersDay:
-    def __init__(self, adapter: Door, mail: MailProgram, floor: Floor, news: News, pace: Pace, day: str) -> None:
+    def __init__(
+        self, adapter: Door, mail: MailProgram, floor: Floor, news: News, pace: Pace, day: str, strays: Strays
+    ) -> None:
         """`day` tells the messages of this day from those of another one in the same ledger."""
         self._adapter = adapter
         self._mail = mail
@@ -33,7 +38,9 @@ class CustomersDay:
         self._news = news
         self._pace = pace
         self._day = day
+        self._strays = strays
         self._acknowledged: set[str] = set()
+        self._also_known_as: dict[str, str] = {}
         self.sent = 0
         self.sent_again = 0
 
@@ -51,9 +58,13 @@ class CustomersDay:
     async def _one(self, customer: PlannedCustomer) -> None:
         customer_id = self._floor.customer_ids[customer.number]
         await self._say(customer, customer.opening, "opening")
+        if customer.stray is not None:
+            await self._write_from_another_phone(customer, customer.stray)
         async with asyncio.TaskGroup() as tasks:
             if customer.elsewhere is not None:
                 tasks.create_task(self._say(customer, customer.elsewhere, "elsewhere"))
+            if customer.call is not None:
+                tasks.create_task(self._say(customer, customer.call, "call"))
             for turn, line in enumerate(customer.follow_ups):
                 if not await self._is_answered(customer_id, turn + 1):
                     break
@@ -71,14 +82,19 @@ class CustomersDay:
 
     async def _is_answered(self, customer_id: str, times: int) -> bool:
         """False when it was resolved first: one answer may serve what was written on two channels."""
-        while self._news.heard(customer_id, "replied") < times:
+        while self._heard(customer_id, "replied") < times:
             if self._is_resolved(customer_id):
                 return False
             await self._news.after(customer_id, self._news.heard(customer_id), LISTEN)
         return True
 
     def _is_resolved(self, customer_id: str) -> bool:
-        return self._news.heard(customer_id, "resolved") > self._news.heard(customer_id, "reopened")
+        return self._heard(customer_id, "resolved") > self._heard(customer_id, "reopened")
+
+    def _heard(self, customer_id: str, kind: str) -> int:
+        """Under both names: which of two merged conversations lives on is not the customer's to know."""
+        names = {customer_id, self._also_known_as.get(customer_id, customer_id)}
+        return sum(self._news.heard(name, kind) for name in names)
 
     async def _until(self, customer_id: str, kind: str, times: int) -> None:
         while self._news.heard(customer_id, kind) < times:
@@ -98,20 +114,35 @@ class CustomersDay:
         else:
             await self._hand_over(customer, line, name)
 
-    async def _hand_over(self, customer: PlannedCustomer, line: Line, name: str) -> None:
+    async def _write_from_another_phone(self, customer: PlannedCustomer, line: Line) -> None:
+        """Nothing but the customer's own word says who this is: only an agent may merge it."""
+        self.sent += 1
+        taken = await self._hand_over(customer, line, f"{self._day}-{customer.number}-stray", customer.other_phone)
+        stray = Stray(taken.conversation_id, taken.customer_id)
+        self._also_known_as[self._floor.customer_ids[customer.number]] = taken.customer_id
+        self._strays.tell(self._floor.customer_ids[customer.number], stray)
+
+    async def _hand_over(
+        self, customer: PlannedCustomer, line: Line, name: str, address: str | None = None
+    ) -> Acknowledged:
         body: dict[str, Json] = {
             "channel": line.channel.value,
             "account": HOTLINE,
             "provider_message_id": name,
-            "from": {"address": customer.address(line.channel), "display_name": customer.name, "verified": True},
+            "from": {
+                "address": address or customer.address(line.channel),
+                "display_name": customer.name,
+                "verified": True,
+            },
             "text": line.text,
             "sent_at": datetime.now(UTC).isoformat(),
         }
-        await self._adapter.send("POST", "/v1/messages", body, Acknowledged)
+        taken = await self._adapter.send("POST", "/v1/messages", body, Acknowledged)
         self._acknowledged.add(name)
         if line.sent_twice:
             self.sent_again += 1
             await self._adapter.send("POST", "/v1/messages", body, Acknowledged)
+        return taken
 
     async def _post(self, customer: PlannedCustomer, line: Line, name: str) -> None:
         message_id = f"<{name}@{MAIL_DOMAIN}>"

@@ -16,7 +16,9 @@ from simulator.busy_day.plan import DayPlan, Mishap, PlannedAgent, PlannedCustom
 SHOP_DOMAIN: Final = "shop.example"
 SUPPORT_ADDRESS: Final = f"support@{SHOP_DOMAIN}"
 HOTLINE: Final = "hotline"
-USED_CHANNELS: Final = (Channel.WEB_CHAT, Channel.SMS, Channel.WHATSAPP, Channel.EMAIL)
+USED_CHANNELS: Final = (Channel.WEB_CHAT, Channel.SMS, Channel.WHATSAPP, Channel.EMAIL, Channel.VOICE)
+NOTE_OF_A_CALL: Final = 34
+"""Units: what was said on the telephone is worked on like a letter, nobody is on the line."""
 AT_ONCE: Final = 6
 SHORTEST_OFFER: Final = timedelta(seconds=2)
 """However fast the day: an agent must have the time to answer over HTTP."""
@@ -78,6 +80,7 @@ def _settings(pace: Pace) -> dict[str, Json]:
             channel.value: pace.of(minute, SHORTEST_OFFER).total_seconds() for channel in USED_CHANNELS
         },
         "auto_accept": {Channel.EMAIL.value: True},
+        "capacity_costs": {Channel.VOICE.value: NOTE_OF_A_CALL},
         "wrap_up_limit_seconds": seconds(5 * minute, 2),
         "wrap_up_extension_seconds": seconds(5 * minute, 2),
         "reopen_window_seconds": seconds(60 * minute, 20),

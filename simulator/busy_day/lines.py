@@ -147,6 +147,16 @@ ON_ANOTHER_CHANNEL: Final = (
     "Adding to what I wrote before: it is rather urgent.",
 )
 
+ON_THE_PHONE: Final = (
+    "Caller asks what has become of their mail and wants a call back.",
+    "Caller has found the number we asked for, it is 4471-B.",
+)
+
+FROM_ANOTHER_PHONE: Final = (
+    "I write from my other phone, it is about what I sent you a minute ago.",
+    "Same matter as before, my first phone is running out of power.",
+)
+
 COMING_BACK: Final = (
     "Sorry, it has come back. The same thing as before.",
     "I looked again and it is not right yet.",

@@ -13,7 +13,15 @@ from typing import Final
 
 from domain.channels import Channel
 from domain.intents import HIGHEST_LEVEL, PROFILES, TRIAGE
-from simulator.busy_day.lines import COMING_BACK, FOLLOW_UPS, ON_ANOTHER_CHANNEL, OPENING_LINES, THANKS
+from simulator.busy_day.lines import (
+    COMING_BACK,
+    FOLLOW_UPS,
+    FROM_ANOTHER_PHONE,
+    ON_ANOTHER_CHANNEL,
+    ON_THE_PHONE,
+    OPENING_LINES,
+    THANKS,
+)
 
 MAIL_DOMAIN: Final = "customers.example"
 SEGMENTS: Final = ("standard", "standard", "standard", "silver", "silver", "gold", "platinum")
@@ -80,7 +88,11 @@ class PlannedCustomer:
     segment: str
     opening: Line
     elsewhere: Line | None
-    """Written on a second channel while the conversation is open."""
+    """Written on a second channel while the conversation is open, by some at once."""
+    call: Line | None
+    """What an operator noted when the customer called about it too."""
+    stray: Line | None
+    """Written right after the opening, from a telephone that nobody knows to be theirs."""
     follow_ups: tuple[Line, ...]
     """Each the answer to an agent's message."""
     thanks: Line | None
@@ -95,6 +107,10 @@ class PlannedCustomer:
     @property
     def phone(self) -> str:
         return f"+4915112{self.number:06d}"
+
+    @property
+    def other_phone(self) -> str:
+        return f"+4915990{self.number:06d}"
 
     @property
     def site_user(self) -> str:
@@ -169,17 +185,28 @@ def _customer(random: Random, number: int, opening: str, at: timedelta) -> Plann
     others = [other for other in (*by_hand, Channel.EMAIL) if other is not channel]
     returns = number == 0 or random.random() < 0.1  # noqa: PLR2004 -- a share
     elsewhere = random.random() < 1 / 3 or number == 1
+    at_once = number == 1 or random.random() < 0.3  # noqa: PLR2004 -- a share
+    calls = elsewhere and (number == 1 or random.random() < 0.5)  # noqa: PLR2004 -- a share
+    # A letter is fetched later than a text message is taken: the agent is to find the stray one the younger.
+    can_stray = mishap is Mishap.NONE and channel is not Channel.EMAIL and not elsewhere and not returns
+    strays = can_stray and (number == 5 or random.random() < 0.12)  # noqa: PLR2004 -- a share
     return PlannedCustomer(
         number=number,
         name=f"{random.choice(_FIRST_NAMES)} {random.choice(_LAST_NAMES)}",
         segment=random.choice(SEGMENTS),
         opening=Line(channel, opening, at, sent_twice=number in {0, 2} or random.random() < 0.1),  # noqa: PLR2004 -- a share
-        elsewhere=Line(random.choice(others), random.choice(ON_ANOTHER_CHANNEL), _soon(random)) if elsewhere else None,
+        elsewhere=Line(
+            random.choice(others), random.choice(ON_ANOTHER_CHANNEL), timedelta(0) if at_once else _soon(random)
+        )
+        if elsewhere
+        else None,
+        call=Line(Channel.VOICE, random.choice(ON_THE_PHONE), _soon(random)) if calls else None,
+        stray=Line(Channel.SMS, random.choice(FROM_ANOTHER_PHONE), timedelta(0)) if strays else None,
         follow_ups=tuple(
             Line(channel, random.choice(FOLLOW_UPS), _soon(random), sent_twice=random.random() < 0.05)  # noqa: PLR2004 -- a share
             for _ in range(random.choice((0, 1, 1, 2)))
         ),
-        thanks=Line(channel, random.choice(THANKS), _soon(random)) if random.random() < 0.5 else None,  # noqa: PLR2004 -- a share
+        thanks=Line(channel, random.choice(THANKS), _soon(random)) if not strays and random.random() < 0.5 else None,  # noqa: PLR2004 -- a share
         comes_back=Line(channel, random.choice(COMING_BACK), timedelta(minutes=3)) if returns else None,
         mishap=mishap,
     )

@@ -329,8 +329,8 @@ async def _home(connection: LedgerConnection, place: _Place, merge: _MergeRow | 
     linked = await connection.execute(_LINKED_AWAY, (merge.loser_customer_id,))
     if await linked.fetchone():
         return place.customer_id, own_scope
-    open_already = await connection.execute(_HAS_OPEN, (merge.loser_customer_id, MERGE_SCOPE))
-    return merge.loser_customer_id, own_scope if await open_already.fetchone() else MERGE_SCOPE
+    open_already = await (await connection.execute(_HAS_OPEN, (merge.loser_customer_id, MERGE_SCOPE))).fetchone()
+    return merge.loser_customer_id, MERGE_SCOPE if open_already is None else own_scope
 
 
 def _channels(threads: Sequence[_ThreadRow]) -> list[str]:

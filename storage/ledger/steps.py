@@ -216,7 +216,7 @@ async def write_step(
         if row[1] == "merged":
             await _write_after_the_end(connection, record)
             return ()
-        if record.shown.is_final and await (await connection.execute(_UNABSORBED, (state.conversation_id,))).fetchone():
+        if record.shown.is_final and await _is_heir(connection, state.conversation_id):
             raise Refusal(RefusalCode.WRONG_STATE, "a merge into this conversation is on its way")
         pools = await _move_queue(connection, record)
         pools |= await _move_responsibility(connection, record)
@@ -228,6 +228,12 @@ async def write_step(
         await _tell(connection, record)
         await _ring(connection, pools)
         return tuple(to_deliver)
+
+
+async def _is_heir(connection: LedgerConnection, conversation_id: str) -> bool:
+    """Whether a merge into the conversation is still to be absorbed."""
+    cursor = await connection.execute(_UNABSORBED, (conversation_id,))
+    return await cursor.fetchone() is not None
 
 
 async def _write_after_the_end(connection: LedgerConnection, record: _Record) -> None:

@@ -12,9 +12,12 @@ import msgspec
 import psycopg
 import pytest
 
+from simulator.busy_day.plan import plan_day
+
 pytestmark = pytest.mark.stack
 
 DEADLINE: Final = 240
+STRAYS: Final = sum(customer.stray is not None for customer in plan_day(7, 12).customers)
 PLAY: Final = """
 import sys
 from pathlib import Path
@@ -73,6 +76,7 @@ async def test_a_small_day_shows_every_mishap_and_loses_nothing(tmp_path: Path) 
     assert summary.duplicates_sent >= 2
     assert summary.duplicates_stored == 0
     assert summary.conversations == 12
+    assert summary.merged == STRAYS
     assert summary.offers["timed_out"] >= 1
     assert summary.offers["declined"] >= 1
     assert summary.offers["accepted"] >= 12

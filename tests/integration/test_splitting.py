@@ -133,6 +133,22 @@ async def test_an_undone_merge_gives_the_loser_s_threads_and_addresses_back(ledg
     await no_violations(ledger)
 
 
+async def test_an_undone_merge_stands_beside_what_its_customer_has_opened_since(ledger: MergeLedger) -> None:
+    ada, bea = await ledger.says("ada"), await ledger.says("bea")
+    await ledger.sql(
+        "insert into identities (id, customer_id, kind, address, verified, created_at)"
+        " values ('idn_other', %s, 'email', 'bea-too@customers.example', true, now())",
+        bea.customer_id,
+    )
+    await ledger.merge(ada.conversation_id, bea.conversation_id)
+    since = await ledger.says("bea-too", "from another address of mine")
+    assert (since.customer_id, since.conversation_id == ada.conversation_id) == (bea.customer_id, False)
+    done = await undone(ledger, bea.conversation_id)
+    assert done.customer_id == bea.customer_id
+    assert done.into_id != since.conversation_id
+    await no_violations(ledger)
+
+
 async def test_a_merge_in_the_middle_of_a_chain_is_undone_by_its_loser_s_name(ledger: MergeLedger) -> None:
     ada, bea, cyd = [await ledger.says(name, name) for name in ("ada", "bea", "cyd")]
     await ledger.merge(bea.conversation_id, cyd.conversation_id)

@@ -5,7 +5,15 @@ import pytest
 from domain.channels import Channel
 from domain.closing_thanks import is_closing_thanks
 from domain.intents import PROFILES
-from simulator.busy_day.lines import COMING_BACK, FOLLOW_UPS, ON_ANOTHER_CHANNEL, OPENING_LINES, THANKS
+from simulator.busy_day.lines import (
+    COMING_BACK,
+    FOLLOW_UPS,
+    FROM_ANOTHER_PHONE,
+    ON_ANOTHER_CHANNEL,
+    ON_THE_PHONE,
+    OPENING_LINES,
+    THANKS,
+)
 from simulator.busy_day.plan import Mishap, plan_day
 
 
@@ -37,6 +45,25 @@ def test_about_a_third_of_the_customers_write_on_a_second_channel() -> None:
     assert all(one.elsewhere and one.elsewhere.channel is not one.opening.channel for one in elsewhere)
 
 
+def test_some_customers_call_too_and_some_write_from_an_unknown_telephone() -> None:
+    customers = plan_day(5, 600).customers
+    strays = [customer for customer in customers if customer.stray]
+
+    assert all(customer.elsewhere for customer in customers if customer.call)
+    assert 40 < sum(customer.call is not None for customer in customers) < 160
+    assert 20 < len(strays) < 100
+    assert all(not (one.elsewhere or one.comes_back or one.thanks) for one in strays)
+    assert {customer.other_phone for customer in customers}.isdisjoint(customer.phone for customer in customers)
+
+
+def test_a_small_day_has_somebody_who_writes_on_two_channels_at_once_and_calls() -> None:
+    elsewhere = plan_day(7, 12).customers[1].elsewhere
+
+    assert elsewhere is not None
+    assert not elsewhere.after
+    assert plan_day(7, 12).customers[1].call is not None
+
+
 @pytest.mark.parametrize("conversations", [1, 40, 1000])
 def test_somebody_on_the_floor_can_take_every_intent(conversations: int) -> None:
     agents = [dict(agent.skills) for agent in plan_day(11, conversations).agents]
@@ -65,6 +92,8 @@ def test_only_thanks_are_taken_for_thanks() -> None:
     wanting = [
         *FOLLOW_UPS,
         *ON_ANOTHER_CHANNEL,
+        *ON_THE_PHONE,
+        *FROM_ANOTHER_PHONE,
         *COMING_BACK,
         *(line for pair in OPENING_LINES.values() for line in pair),
     ]
