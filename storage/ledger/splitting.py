@@ -326,8 +326,8 @@ async def _home(connection: LedgerConnection, place: _Place, merge: _MergeRow | 
     own_scope = f"split:{new}"
     if merge is None or not merge.identities or merge.loser_customer_id == place.customer_id:
         return place.customer_id, own_scope
-    linked = await connection.execute(_LINKED_AWAY, (merge.loser_customer_id,))
-    if await linked.fetchone():
+    linked_away = await (await connection.execute(_LINKED_AWAY, (merge.loser_customer_id,))).fetchone()
+    if linked_away is not None:
         return place.customer_id, own_scope
     open_already = await (await connection.execute(_HAS_OPEN, (merge.loser_customer_id, MERGE_SCOPE))).fetchone()
     return merge.loser_customer_id, MERGE_SCOPE if open_already is None else own_scope

@@ -1,7 +1,8 @@
 """Taking a link back: what was recorded returns to the customer it was taken from.
 
-What came after the link stays where it is, except that threads and their messages go with the identity that wrote them.
-The conversations that the link had merged part again, as by an unmerge, while the one they became is open.
+What came after the link stays where it is, except that threads and their messages go with the identity that wrote them,
+and a conversation in which only returning identities wrote goes with these. The conversations that the link had merged
+part again, as by an unmerge, while the one they became is open.
 """
 
 from dataclasses import dataclass
@@ -43,10 +44,21 @@ _RETURN: Final = (
     where customer_id = %(survivor)s and id in (
         select row_id from customer_link_moves where link_id = %(link)s and what = 'conversation')
     """,
+    # What only the returning addresses wrote in since is theirs as well.
+    """
+    update conversations set customer_id = %(absorbed)s
+    where customer_id = %(survivor)s and id in (
+        select t.conversation_id from threads t
+        where t.customer_id = %(survivor)s
+        group by t.conversation_id
+        having bool_and(t.identity_id in (
+            select row_id from customer_link_moves where link_id = %(link)s and what = 'identity')))
+    """,
     """
     update resolutions set customer_id = %(absorbed)s
-    where customer_id = %(survivor)s and conversation_id in (
-        select row_id from customer_link_moves where link_id = %(link)s and what = 'conversation')
+    from conversations c
+    where resolutions.customer_id = %(survivor)s and c.id = resolutions.conversation_id
+      and c.customer_id = %(absorbed)s
     """,
     """
     update customer_events set customer_id = %(absorbed)s
@@ -66,8 +78,8 @@ _RETURN: Final = (
     # Notes and whatever belongs to no thread stay with their conversation.
     """
     update messages set customer_id = %(absorbed)s
-    where customer_id = %(survivor)s and thread_id is null and conversation_id in (
-        select row_id from customer_link_moves where link_id = %(link)s and what = 'conversation')
+    where customer_id = %(survivor)s and thread_id is null
+      and conversation_id in (select id from conversations where customer_id = %(absorbed)s)
     """,
     "update customers set merged_into = null, updated_at = clock_timestamp() where id = %(absorbed)s",
     "update customer_links set undone_at = clock_timestamp(), undone_by = %(by)s where id = %(link)s",

@@ -14,6 +14,7 @@ from domain.identity.linking import LinkCause
 from storage.database import Database
 from storage.ledger.intake import Intake, TakenIn, take_in
 from storage.ledger.linking import Linked, LinkRefusal, LinkRefused, LinkRequest, link
+from storage.ledger.splitting import undo_merge
 from storage.ledger.unlinking import UnlinkRefusal, UnlinkRefused, unlink
 from storage.violations import violations
 
@@ -202,6 +203,24 @@ async def test_an_unlink_parts_the_conversations_that_the_link_had_merged(databa
     assert (await taken(database, message(PHONE))).conversation_id == undone.conversation_id
     assert (await taken(database, message(EMAIL))).conversation_id == mailed.conversation_id
     await nothing_is_broken(database)
+
+
+async def test_customers_stay_one_when_their_conversations_are_parted_and_part_with_them_later(
+    database: Database,
+) -> None:
+    mailed, texted = await taken(database, message(EMAIL)), await taken(database, message(PHONE))
+    done = await linked(database, mailed.customer_id, texted.customer_id)
+    parted = await undo_merge(database, texted.conversation_id, by="agt_1", owner=None, at=datetime.now(UTC))
+    assert (await taken(database, message(PHONE))).conversation_id == parted.into_id
+    await nothing_is_broken(database)
+    await rows(database, "update conversations set state = 'closed' where id = %s", parted.into_id)
+    joined = await taken(database, message(PHONE))
+    assert (joined.customer_id, joined.conversation_id) == (mailed.customer_id, mailed.conversation_id)
+    await unlink(database, done.link_id, "key_admin")
+    assert await rows(database, "select customer_id from conversations where id = %s", parted.into_id) == [
+        (texted.customer_id,)
+    ]
+    assert (await taken(database, message(PHONE))).customer_id == texted.customer_id
 
 
 async def test_a_link_on_top_of_a_link_is_taken_back_first(database: Database) -> None:
