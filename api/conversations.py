@@ -1,4 +1,4 @@
-"""Conversations as they are read: the list, the one, its timeline, its customer, and why it went to whom."""
+"""Conversations as they are read: the list, the one, its timeline, and why it went to whom."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field, JsonValue
 
 from api.conversation_shape import ConversationAnswer, ConversationState, answer_of, conversation_answer
 from api.cursors import Page, Pages
-from api.problems import NotFound
 from api.route import BatonRoute, Caller, Context, Records
 from api.sight import seen_conversation, viewer_of
 from storage.records.conversations import (
@@ -18,9 +17,8 @@ from storage.records.conversations import (
     list_decisions,
     with_parts,
 )
-from storage.records.customer_context import CustomerContext, find_context
 from storage.records.timeline import TimelineEntry, list_timeline
-from storage.tables import Conversation, Message, RoutingDecision
+from storage.tables import Conversation, RoutingDecision
 
 router = APIRouter(prefix="/v1/conversations", route_class=BatonRoute, tags=["desk"])
 
@@ -58,69 +56,6 @@ class TimelineAnswer(BaseModel):
     event: str | None = Field(examples=[None], description="What happened, for an event")
     agent_id: str | None = Field(examples=[None], description="The agent an event is about")
     data: dict[str, JsonValue] | None = Field(examples=[None])
-
-
-class CustomerAnswer(BaseModel):
-    id: str = Field(examples=["cus_06b2m4x0a8v3c5d7e9f1g2h3j4"])
-    display_name: str = Field(examples=["Mia Rossi"])
-    segment: str = Field(examples=["gold"])
-    time_zone: str | None = Field(examples=["Europe/Rome"])
-    languages: list[str] = Field(examples=[["it", "en"]])
-    preferred_channels: list[str] = Field(examples=[["email"]])
-    preferred_hours: dict[str, JsonValue] | None = Field(examples=[None])
-    attributes: dict[str, JsonValue] = Field(examples=[{"plan": "pro"}])
-    created_at: datetime
-
-
-class IdentityAnswer(BaseModel):
-    id: str = Field(examples=["idn_06b2m4x0a8v3c5d7e9f1g2h3j4"])
-    kind: str = Field(examples=["email"])
-    address: str = Field(examples=["mia@example.org"])
-    verified: bool = Field(examples=[True])
-
-
-class PastConversation(BaseModel):
-    id: str = Field(examples=["con_06b2m4x0a8v3c5d7e9f1g2h3j4"])
-    state: str = Field(examples=["closed"])
-    episode: int = Field(examples=[1])
-    subject: str | None = Field(examples=["Invoice 1042"])
-    intent: str | None = Field(examples=["billing"])
-    channels: list[str] = Field(examples=[["email"]])
-    owner_id: str | None = Field(examples=["agt_06b2m4x0a8v3c5d7e9f1g2h3j4"])
-    opened_at: datetime
-    resolved_at: datetime | None
-    end_reason: str | None = Field(examples=["resolved"])
-
-
-class PastMessage(BaseModel):
-    id: str = Field(examples=["msg_06b2m4x0a8v3c5d7e9f1g2h3j4"])
-    conversation_id: str = Field(examples=["con_06b2m4x0a8v3c5d7e9f1g2h3j4"])
-    kind: Literal["message", "note"]
-    at: datetime
-    channel: str = Field(examples=["email"])
-    direction: str = Field(examples=["inbound"])
-    author: AuthorAnswer
-    text: str = Field(examples=["I was charged twice."])
-    delivery: str = Field(examples=["received"])
-
-
-class StatisticsAnswer(BaseModel):
-    conversations: int = Field(examples=[4])
-    open_conversations: int = Field(examples=[1])
-    first_contact_at: datetime | None
-    inbound_messages: int = Field(examples=[9])
-    outbound_messages: int = Field(examples=[7])
-    resolutions: int = Field(examples=[3])
-    mean_resolution_seconds: float | None = Field(examples=[5400.0], description="Of first episodes; null before one")
-    breaches: int = Field(examples=[0])
-
-
-class ContextAnswer(BaseModel):
-    customer: CustomerAnswer
-    identities: list[IdentityAnswer]
-    conversations: list[PastConversation] = Field(description="The newest first, 100 at most")
-    messages: list[PastMessage] = Field(description="The latest 200 across all channels, the oldest first")
-    statistics: StatisticsAnswer
 
 
 class DecisionAnswer(BaseModel):
@@ -190,15 +125,6 @@ async def timeline(
     )
 
 
-@router.get("/{id}/context", summary="Everything about the conversation's customer in one call")
-async def customer_context(id: str, caller: Caller, records: Records) -> ContextAnswer:  # noqa: A002 -- the path's word
-    seen = await seen_conversation(records, caller, id)
-    found = await find_context(records, seen.customer_id)
-    if found is None:
-        raise NotFound("customer")
-    return _context_answer(found)
-
-
 @router.get("/{id}/routing", summary="Why it went to whom: the routing decisions, the newest first")
 async def routing(id: str, caller: Caller, records: Records, pages: Pages) -> Page[DecisionAnswer]:  # noqa: A002 -- the path's word
     await seen_conversation(records, caller, id)
@@ -246,68 +172,6 @@ def _timeline_answer(entry: TimelineEntry) -> TimelineAnswer:
             "agent_id": entry.agent_id,
             "data": entry.data,
         }
-    )
-
-
-def _context_answer(found: CustomerContext) -> ContextAnswer:
-    customer, statistics = found.customer, found.statistics
-    return ContextAnswer(
-        customer=CustomerAnswer(
-            id=customer.id,
-            display_name=customer.display_name,
-            segment=customer.segment,
-            time_zone=customer.time_zone,
-            languages=customer.languages,
-            preferred_channels=customer.preferred_channels,
-            preferred_hours=customer.preferred_hours,
-            attributes=customer.attributes,
-            created_at=customer.created_at,
-        ),
-        identities=[
-            IdentityAnswer(id=one.id, kind=one.kind, address=one.address, verified=one.verified)
-            for one in found.identities
-        ],
-        conversations=[_past_conversation(one) for one in found.conversations],
-        messages=[_past_message(one) for one in found.messages],
-        statistics=StatisticsAnswer(
-            conversations=statistics.conversations,
-            open_conversations=statistics.open_conversations,
-            first_contact_at=statistics.first_contact_at,
-            inbound_messages=statistics.inbound_messages,
-            outbound_messages=statistics.outbound_messages,
-            resolutions=statistics.resolutions,
-            mean_resolution_seconds=statistics.mean_resolution_seconds,
-            breaches=statistics.breaches,
-        ),
-    )
-
-
-def _past_conversation(one: Conversation) -> PastConversation:
-    return PastConversation(
-        id=one.id,
-        state=one.state,
-        episode=one.episode,
-        subject=one.subject,
-        intent=one.intent,
-        channels=one.channels,
-        owner_id=one.owner_id,
-        opened_at=one.opened_at,
-        resolved_at=one.resolved_at,
-        end_reason=one.end_reason,
-    )
-
-
-def _past_message(one: Message) -> PastMessage:
-    return PastMessage(
-        id=one.id,
-        conversation_id=one.conversation_id,
-        kind="note" if one.direction == "internal" else "message",
-        at=one.at,
-        channel=one.channel,
-        direction=one.direction,
-        author=AuthorAnswer(kind=one.author_kind, id=one.author_id),
-        text=one.text,
-        delivery=one.delivery,
     )
 
 

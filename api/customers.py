@@ -1,8 +1,9 @@
 """Customers and the addresses they are known by, as an admin keeps them."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field, JsonValue
@@ -17,7 +18,7 @@ from domain.channels import Channel
 from domain.errors import FieldProblem, InvalidInput, pointer
 from domain.identity.addresses import NotAnAddress
 from storage.ids import new_id
-from storage.records.customers import customers_after, identities_of
+from storage.records.customers import customers_after, identities_of, suggest_others
 from storage.records.writing import Taken, write
 from storage.tables import Customer, Identity
 from storage.tables.columns import utc_now
@@ -27,6 +28,10 @@ router = APIRouter(prefix="/v1/customers", tags=["customers"], route_class=Baton
 Languages = Annotated[list[Language], Field(max_length=20)]
 Channels = Annotated[list[Channel], Field(max_length=len(Channel))]
 Attributes = Annotated[dict[Name, JsonValue], Field(max_length=100)]
+Value = Annotated[Decimal, Field(ge=0, le=10**12, decimal_places=2)]
+
+_TYPED: Final[tuple[str, ...]] = ("lifetime_value", "renewal_on")
+"""Fields that have no type of their own in JSON."""
 
 
 class NewIdentity(Body):
@@ -61,6 +66,9 @@ class NewCustomer(Body):
     preferred_channels: Channels = Field(default_factory=list)
     preferred_hours: Weekly | None = None
     attributes: Attributes = Field(default_factory=dict)
+    lifetime_value: Value | None = None
+    contract: Name | None = None
+    renewal_on: date | None = None
     identities: Annotated[list[NewIdentity], Field(max_length=50)] = Field(default_factory=list)
 
 
@@ -74,6 +82,9 @@ class CustomerChange(Body):
     preferred_channels: Channels = left_out()
     preferred_hours: Weekly | None = left_out()
     attributes: Attributes = left_out()
+    lifetime_value: Value | None = left_out()
+    contract: Name | None = left_out()
+    renewal_on: date | None = left_out()
 
 
 class IdentityAnswer(Answer):
@@ -94,6 +105,12 @@ class CustomerAnswer(Answer):
     preferred_channels: list[str] = Field(examples=[["email"]])
     preferred_hours: dict[str, JsonValue] | None = Field(examples=[{"mon": [["09:00", "17:00"]]}])
     attributes: dict[str, JsonValue] = Field(examples=[{"plan": "team"}])
+    lifetime_value: float | None = Field(examples=[12400.0])
+    contract: str | None = Field(examples=["Enterprise, 3 years"])
+    renewal_on: date | None = Field(examples=["2027-01-31"])
+    health_score: float | None = Field(examples=[0.42], description="0 (about to leave) to 1")
+    health_at: datetime | None = Field(examples=["2026-01-05T09:00:00Z"])
+    merged_into: str | None = Field(examples=[None], description="The customer this one was linked with")
     created_at: datetime = Field(examples=["2026-01-05T09:00:00Z"])
     updated_at: datetime = Field(examples=["2026-01-05T09:00:00Z"])
     identities: list[IdentityAnswer] = Field(default_factory=list)
@@ -119,12 +136,14 @@ async def customers(
 async def add_customer(body: NewCustomer, records: Records) -> CustomerAnswer:
     if body.preferred_hours is not None:
         check_weekly("preferred_hours", body.time_zone or "UTC", body.preferred_hours)
-    customer = Customer(id=new_id("cus"), **body.model_dump(mode="json", exclude={"identities"}))
+    typed: dict[str, Decimal | date | None] = {name: getattr(body, name) for name in _TYPED}
+    customer = Customer(id=new_id("cus"), **{**body.model_dump(mode="json", exclude={"identities"}), **typed})
     identities = [
         _identity(customer.id, identity, "identities", position) for position, identity in enumerate(body.identities)
     ]
     await write(records, customer)
     await _write_identities(records, identities)
+    await suggest_others(records, customer.id)
     return _customer_answer(customer, identities)
 
 
@@ -136,20 +155,23 @@ async def customer(id: str, records: Records) -> CustomerAnswer:  # noqa: A002 -
 
 @router.patch("/{id}", summary="Change what is known of a customer")
 async def change_customer(id: str, body: CustomerChange, records: Records) -> CustomerAnswer:  # noqa: A002 -- as above
-    row = await _known(records, id)
+    row = await _own(records, id)
     changes = body.sent()
     if changes.get("preferred_hours") is not None:
         check_weekly("preferred_hours", "UTC", body.preferred_hours or {})
-    row.sqlmodel_update({**changes, "updated_at": utc_now()})
+    typed = {name: getattr(body, name) for name in _TYPED if name in changes}
+    row.sqlmodel_update({**changes, **typed, "updated_at": utc_now()})
     await write(records, row)
+    await suggest_others(records, id)
     return _customer_answer(row, (await identities_of(records, [id])).get(id, []))
 
 
 @router.post("/{id}/identities", status_code=201, summary="Add an address to a customer")
 async def add_identity(id: str, body: NewIdentity, records: Records) -> IdentityAnswer:  # noqa: A002 -- as above
-    await _known(records, id)
+    await _own(records, id)
     identity = _identity(id, body)
     await _write_identities(records, [identity])
+    await suggest_others(records, id)
     return IdentityAnswer.model_validate(identity)
 
 
@@ -157,6 +179,16 @@ async def _known(records: Records, customer_id: str) -> Customer:
     row = await records.get(Customer, customer_id)
     if row is None:
         raise NotFound("customer")
+    return row
+
+
+async def _own(records: Records, customer_id: str) -> Customer:
+    """The customer, locked; nothing is added to one who was linked away, for nobody would look there."""
+    row = await records.get(Customer, customer_id, with_for_update={"key_share": True})
+    if row is None:
+        raise NotFound("customer")
+    if row.merged_into is not None:
+        raise Conflict("linked_away", f"this customer is {row.merged_into} now")
     return row
 
 

@@ -26,6 +26,8 @@ class MessageKind(StrEnum):
     AUTO_REPLY = "auto_reply"
     BOUNCE = "bounce"
     CLOSING_THANKS = "closing_thanks"
+    BLOCKED = "blocked"
+    """From an address on the block list: kept, and nobody is told."""
 
     @property
     def wants_an_answer(self) -> bool:

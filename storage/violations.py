@@ -268,6 +268,35 @@ async def message_left_with_merged(connection: LedgerConnection) -> list[Violati
     )
 
 
+async def left_with_linked_customer(connection: LedgerConnection) -> list[Violation]:
+    """A link moves all that is a customer's, and leads to somebody who was not linked away in a circle."""
+    return await _found(
+        connection,
+        "S9",
+        "left_with_linked_customer",
+        """
+        with recursive path (start, at) as (
+            select id, merged_into from customers where merged_into is not null
+            union
+            select path.start, customers.merged_into
+            from path join customers on customers.id = path.at where customers.merged_into is not null
+        ), kept as (
+            select id, customer_id from identities
+            union all select id, customer_id from threads
+            union all select id, customer_id from messages
+            union all select id, customer_id from conversations where state <> 'merged'
+        )
+        select kept.id, 'belongs to ' || customers.id || ', who is ' || customers.merged_into
+        from kept join customers on customers.id = kept.customer_id where customers.merged_into is not null
+        union all
+        select customers.id, 'was linked in a circle' from customers
+        where merged_into is not null and not exists (
+            select from path join customers last on last.id = path.at
+            where path.start = customers.id and last.merged_into is null)
+        """,
+    )
+
+
 async def two_open_conversations(connection: LedgerConnection) -> list[Violation]:
     return await _found(
         connection,
@@ -361,6 +390,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     resolved_by_somebody_else,
     merged_without_survivor,
     message_left_with_merged,
+    left_with_linked_customer,
     two_open_conversations,
     breach_told_more_than_once,
     breach_early_or_after_the_stop,

@@ -23,7 +23,14 @@ from workflows.payload_codec import codec_pass
 BAD_SETTINGS: Final = 78
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Customer-support routing that drops nothing.")
+customers = typer.Typer(no_args_is_help=True, help="What is done to customers in bulk.")
+app.add_typer(customers, name="customers")
 _console = Console(stderr=True)
+
+CsvFile = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="Customer events, UTF-8 with a header.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
 
 
 def main() -> None:
@@ -119,6 +126,14 @@ def demo(
 
     log_to_stderr()
     raise typer.Exit(run_demo(conversations, seed, speed, utterances, as_json, exit_after, data))
+
+
+@customers.command("import")
+def import_customers(file: CsvFile, as_json: AsJson = False) -> None:
+    """Import what customers bought and used from a CSV file: all of it, or nothing."""
+    from workers.customers_command import import_file  # noqa: PLC0415 -- only this command needs it
+
+    raise typer.Exit(import_file(_settings(), file, as_json=as_json))
 
 
 def _settings() -> ProcessSettings:

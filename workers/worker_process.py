@@ -11,18 +11,21 @@ from temporalio.worker import Worker
 
 from activities.conversation_steps import ConversationSteps
 from activities.deliver import Deliveries
+from activities.health_pull import HealthPulls
 from intelligence.model_store import ModelStore
 from intelligence.train import ensure_models
 from intelligence.triage import MessageTriage
 from storage.database import Database
 from storage.sealed_box import SealedBox
 from workers.health_port import serve_health
+from workers.health_schedules import HealthSchedules
 from workers.mailboxes import Mailboxes
 from workers.relay import Relay
 from workers.settings import ProcessSettings
 from workers.temporal_connection import connect_patiently
 from workflows.conversation import Conversation
-from workflows.task_queues import CONVERSATIONS
+from workflows.health_pull import HealthPull
+from workflows.task_queues import CONVERSATIONS, UPKEEP
 
 GRACE: Final = timedelta(seconds=10)
 CACHED_CONVERSATIONS: Final = 10_000
@@ -49,8 +52,9 @@ async def run_worker(settings: ProcessSettings, stop: asyncio.Event) -> None:
         async with (
             serve_health(settings.health_port),
             conversation_worker(client, ConversationSteps(database, MessageTriage(store)), Deliveries(database, box)),
+            upkeep_worker(client, HealthPulls(database, box)),
         ):
-            await _alongside(stop, Relay(database, client), Mailboxes(database, box))
+            await _alongside(stop, Relay(database, client), Mailboxes(database, box), HealthSchedules(database, client))
     finally:
         await database.close()
 
@@ -67,7 +71,17 @@ def conversation_worker(client: Client, steps: ConversationSteps, deliveries: De
     )
 
 
-async def _alongside(stop: asyncio.Event, *services: Relay | Mailboxes) -> None:
+def upkeep_worker(client: Client, health: HealthPulls) -> Worker:
+    return Worker(
+        client,
+        task_queue=UPKEEP,
+        workflows=[HealthPull],
+        activities=[health.pull],
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+async def _alongside(stop: asyncio.Event, *services: Relay | Mailboxes | HealthSchedules) -> None:
     """Run the services until `stop`; one that ends by an error ends the process, which its supervisor restarts."""
     running = [asyncio.create_task(service.run()) for service in services]
     stopping = asyncio.create_task(stop.wait())

@@ -4,3 +4,5 @@ from typing import Final
 
 CONVERSATIONS: Final = "baton-conversations"
 DISPATCH: Final = "baton-dispatch"
+UPKEEP: Final = "baton-upkeep"
+"""What is done by the clock, beside all conversations."""

@@ -5,7 +5,11 @@ message run into the index, and the one that lost looks again.
 
 A message that wants no answer (auto-reply, bounce, closing thanks) goes to the customer's open conversation. Without
 one it is filed, unrouted and without a signal, in their latest conversation; a stranger's is filed in a conversation
-that begins closed. A bounce is filed with the message of ours that it says did not arrive.
+that begins closed. A bounce is filed with the message of ours that it says did not arrive. What a blocked address sends
+is marked and filed beside the latest conversation, in none of its threads.
+
+Other addresses that a message proves are its customer's, and two customers that it proves to be one become one; those
+that it only names are hints: see `storage.ledger.recognising`.
 """
 
 import hashlib
@@ -22,14 +26,18 @@ from storage.database import LedgerConnection
 from storage.ids import new_id
 from storage.ledger.intake_message import Intake, IntakeFile, TakenIn
 from storage.ledger.opening import (
+    CustomerLinked,
     NewThread,
     Place,
     add_thread,
     file_conversation,
+    hold_customer,
     open_conversation,
     previous_conversation,
 )
+from storage.ledger.recognising import recognise
 from storage.ledger.short_ways import LOOK, TELL, begun, continued, looked_for
+from storage.ledger.suggesting import look_for_others
 
 __all__ = ["Intake", "IntakeFile", "TakenIn", "take_in"]
 
@@ -52,7 +60,8 @@ select twin.id as twin_id, twin.conversation_id as twin_conversation_id, twin.cu
        twin.thread_id as twin_thread_id, twin.direction as twin_direction,
        sender.id as identity_id, sender.customer_id,
        conversation.id as conversation_id, conversation.pool, conversation.episode,
-       thread.id as thread_id, thread."references" as known_references
+       thread.id as thread_id, thread."references" as known_references,
+       exists (select from blocked_addresses where kind = %(sender_kind)s and address = %(address)s) as is_blocked
 from (select) as one
 left join twin on true
 left join sender on true
@@ -136,6 +145,7 @@ class _Found:
     episode: int | None
     thread_id: str | None
     known_references: list[str] | None
+    is_blocked: bool
 
     @property
     def duplicate(self) -> TakenIn | None:
@@ -172,6 +182,12 @@ async def take_in(connection: LedgerConnection, message: Intake) -> TakenIn:
     The connection is not in a transaction: this is one of its own. Nobody is notified of it here, see `Intakes`.
     """
     message = _storable(message)
+    taken = await _stored(connection, message)
+    # Also for a repeat: the first time may have ended before this.
+    return await recognise(connection, message, taken)
+
+
+async def _stored(connection: LedgerConnection, message: Intake) -> TakenIn:
     try:
         taken = await continued(connection, message) or await begun(connection, message)
     except (UniqueViolation, DeadlockDetected):
@@ -182,7 +198,7 @@ async def take_in(connection: LedgerConnection, message: Intake) -> TakenIn:
         try:
             async with connection.transaction():
                 return await _take_in_once(connection, message)
-        except (UniqueViolation, DeadlockDetected, _MovedMeanwhile):
+        except (UniqueViolation, DeadlockDetected, CustomerLinked, _MovedMeanwhile):
             continue  # somebody else was first; now it can be seen what they wrote
     raise RuntimeError(f"lost {_MOST_RACES} races for one message")
 
@@ -194,10 +210,15 @@ async def _take_in_once(connection: LedgerConnection, message: Intake) -> TakenI
         found = await _find(connection, message)
     if found.duplicate:
         return found.duplicate
-    if found.identity_id is None and message.verified and await _joined_to_known(connection, message):
+    if found.is_blocked:
+        message = replace(message, kind=MessageKind.BLOCKED)
+    is_new = found.identity_id is None
+    if is_new and message.verified and await _joined_to_known(connection, message):
         found = await _find(connection, message)
     destination = await _destination(connection, message, found)
     message_id = await _store(connection, message, destination)
+    if is_new and destination.identity_id is not None:
+        await look_for_others(connection, destination.customer_id)
     return TakenIn(message_id, destination.place.conversation_id, destination.customer_id, destination.thread_id, False)
 
 
@@ -230,6 +251,8 @@ async def _destination(connection: LedgerConnection, message: Intake, found: _Fo
     customer_id, identity_id = found.customer_id, found.identity_id
     if customer_id is None or identity_id is None:
         customer_id, identity_id = await _new_customer(connection, message)
+    if message.kind is MessageKind.BLOCKED:
+        return await _aside(connection, message, found, customer_id, identity_id)
     if found.conversation_id is not None and found.pool is not None and found.episode is not None:
         place, signal = Place(found.conversation_id, found.pool, found.episode), True
         joins: str | None = VERIFIED_IDENTITY if message.verified else SAME_SENDER
@@ -241,6 +264,7 @@ async def _destination(connection: LedgerConnection, message: Intake, found: _Fo
             await _demand_still_theirs(connection, identity_id, customer_id)
             place = await open_conversation(connection, customer_id, message.channel, message.subject, owner)
         elif previous:
+            await hold_customer(connection, customer_id)
             place = Place(previous.id, previous.pool, previous.episode)
         else:
             place = await file_conversation(connection, customer_id, message.channel, message.subject)
@@ -260,6 +284,19 @@ async def _destination(connection: LedgerConnection, message: Intake, found: _Fo
         )
         thread_id = await add_thread(connection, place, customer_id, thread, joins=joins)
     return _Destination(customer_id, identity_id, place, thread_id, references, signal)
+
+
+async def _aside(
+    connection: LedgerConnection, message: Intake, found: _Found, customer_id: str, identity_id: str
+) -> _Destination:
+    """Beside the latest conversation: in none of its threads, so that no answer goes to the blocked address."""
+    await hold_customer(connection, customer_id)
+    previous = await previous_conversation(connection, customer_id) if found.customer_id else None
+    if previous is None:
+        place = await file_conversation(connection, customer_id, message.channel, message.subject)
+    else:
+        place = Place(previous.id, previous.pool, previous.episode)
+    return _Destination(customer_id, identity_id, place, None, (), signal=False)
 
 
 async def _demand_still_theirs(connection: LedgerConnection, identity_id: str, customer_id: str) -> None:
@@ -289,6 +326,7 @@ async def _joined_to_known(connection: LedgerConnection, message: Intake) -> boo
     row = await (await connection.execute(_PROVEN, (kinds, values))).fetchone()
     if row is None:
         return False
+    await hold_customer(connection, str(row[0]))
     await _new_identity(connection, str(row[0]), message.sender, message)
     return True
 

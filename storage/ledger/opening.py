@@ -34,6 +34,7 @@ values
      {DEFAULT_POOL})
 returning pool
 """  # noqa: S608 -- put together of constants
+_STILL_THEMSELVES: Final = "select from customers where id = %s and merged_into is null for share"
 _OPENED: Final = """
 insert into events (at, kind, conversation_id, customer_id, pool, episode, data, dedupe_key)
 values (clock_timestamp(), 'conversation_opened', %s, %s, %s, 1, %s, %s)
@@ -83,6 +84,21 @@ class NewThread:
     references: tuple[str, ...] = ()
 
 
+class CustomerLinked(Exception):  # noqa: N818 -- says what happened
+    """The customer has just become another one: look again whose the message is."""
+
+
+async def hold_customer(connection: LedgerConnection, customer_id: str) -> None:
+    """Until this transaction ends, nobody links the customer away.
+
+    Raises:
+        CustomerLinked: somebody has done so already.
+    """
+    cursor = await connection.execute(_STILL_THEMSELVES, (customer_id,))
+    if await cursor.fetchone() is None:
+        raise CustomerLinked(customer_id)
+
+
 async def previous_conversation(connection: LedgerConnection, customer_id: str) -> Previous | None:
     async with connection.cursor(row_factory=class_row(Previous)) as cursor:
         return await (await cursor.execute(_PREVIOUS, (customer_id,))).fetchone()
@@ -93,8 +109,10 @@ async def open_conversation(
 ) -> Place:
     """A new conversation in the default pool, known to its owner of before.
 
-    Raises `psycopg.errors.UniqueViolation` when the customer has an open one: whoever lost the race looks again.
+    Raises `psycopg.errors.UniqueViolation` when the customer has an open one, and `CustomerLinked` when they have
+    become another: whoever lost the race looks again.
     """
+    await hold_customer(connection, customer_id)
     place = await _insert_conversation(connection, customer_id, channel, subject, owner_id, "new", None)
     facts = {"channel": channel.value, "previous_owner": owner_id}
     await connection.execute(

@@ -11,6 +11,7 @@ from domain.channels import Channel, MessageKind
 from storage.database import LedgerConnection
 from storage.ledger.opening import (
     MERGE_SCOPE,
+    CustomerLinked,
     NewThread,
     Place,
     add_thread,
@@ -140,7 +141,7 @@ async def pass_on(connection: LedgerConnection, message_id: str, ended_conversat
         try:
             async with connection.transaction():
                 return await _pass_on_once(connection, message_id, ended_conversation_id)
-        except (UniqueViolation, DeadlockDetected, _MovedMeanwhile):
+        except (UniqueViolation, DeadlockDetected, _MovedMeanwhile, CustomerLinked):
             continue  # somebody else opened the customer's conversation, or moved the message, in this moment
     raise RuntimeError(f"lost {_MOST_RACES} races for one message")
 

@@ -73,6 +73,7 @@ with {LOOK}, place as (
            conversation.customer_id, %(channel)s, %(account)s, %(provider_message_id)s, %(subject)s, %(text)s,
            %(full_text)s, %(html)s, '[]', %(sent_at)s, 'received', clock_timestamp()
     from conversation, thread
+    where not exists (select from blocked_addresses where kind = %(sender_kind)s and address = %(address)s)
     on conflict (channel, account, provider_message_id) where provider_message_id is not null do nothing
     returning id, conversation_id, thread_id, customer_id, channel, kind, at
 ), touched as (
@@ -80,14 +81,18 @@ with {LOOK}, place as (
     from message, sender where threads.id = message.thread_id
 ), {TELL}
 """  # noqa: S608 -- put together of constants
-# A sender nobody knows begins.
+# A sender nobody knows begins, when their address says nothing of anybody.
 _BEGIN: Final = f"""
 with customer as (
     insert into customers
         (id, display_name, segment, languages, preferred_channels, attributes, created_at, updated_at)
     select %(customer)s, %(name)s, 'standard', '[]', '[]', '{{}}', clock_timestamp(), clock_timestamp()
     where not exists (
-        select from identities where kind = %(sender_kind)s and address = %(address)s and verified = %(verified)s
+        select from identities where kind = %(sender_kind)s and address = %(address)s
+    ) and not exists (
+        select from identity_hints where kind = %(sender_kind)s and address = %(address)s
+    ) and not exists (
+        select from blocked_addresses where kind = %(sender_kind)s and address = %(address)s
     ) and not exists (
         select from messages
         where channel = %(channel)s and account = %(account)s and provider_message_id = %(provider_message_id)s

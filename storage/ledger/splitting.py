@@ -43,6 +43,8 @@ _THREADS: Final = """
 select id, channel, id = any(%(moving)s::text[]) as moves from threads where conversation_id = %(place)s::text
 order by last_inbound_at desc nulls last, id desc
 """
+# Who was linked with another customer is that one, also where their conversations part again.
+_LINKED_AWAY: Final = "select from customers where id = %s and merged_into is not null"
 _HAS_OPEN: Final = """
 select from conversations where customer_id = %s and merge_scope = %s and state not in ('closed', 'merged')
 """
@@ -230,14 +232,21 @@ async def undo_merge(
     for _ in range(_MOST_RACES):
         try:
             async with database.ledger.connection() as connection, connection.transaction():
-                async with connection.cursor(row_factory=class_row(_MergeRow)) as cursor:
-                    merge = await (await cursor.execute(_MERGE, {"id": conversation_id})).fetchone()
-                if merge is None:
-                    raise SplitRefused(SplitRefusal.NOT_MERGED, conversation_id)
-                return await _split_off(connection, merge.place_id, merge.threads, merge, by, owner, at)
+                return await undo_merge_in(connection, conversation_id, by=by, owner=owner, at=at)
         except (DeadlockDetected, UniqueViolation):
             continue
     raise RuntimeError(f"lost {_MOST_RACES} races for one split")
+
+
+async def undo_merge_in(
+    connection: LedgerConnection, conversation_id: str, *, by: str | None, owner: str | None, at: datetime
+) -> Split:
+    """The same in the caller's transaction."""
+    async with connection.cursor(row_factory=class_row(_MergeRow)) as cursor:
+        merge = await (await cursor.execute(_MERGE, {"id": conversation_id})).fetchone()
+    if merge is None:
+        raise SplitRefused(SplitRefusal.NOT_MERGED, conversation_id)
+    return await _split_off(connection, merge.place_id, merge.threads, merge, by, owner, at)
 
 
 async def _split_off(
@@ -316,6 +325,9 @@ async def _home(connection: LedgerConnection, place: _Place, merge: _MergeRow | 
     """Whose the new conversation is, and in which merge scope: never two open ones of a customer in one scope."""
     own_scope = f"split:{new}"
     if merge is None or not merge.identities or merge.loser_customer_id == place.customer_id:
+        return place.customer_id, own_scope
+    linked_away = await (await connection.execute(_LINKED_AWAY, (merge.loser_customer_id,))).fetchone()
+    if linked_away is not None:
         return place.customer_id, own_scope
     open_already = await (await connection.execute(_HAS_OPEN, (merge.loser_customer_id, MERGE_SCOPE))).fetchone()
     return merge.loser_customer_id, MERGE_SCOPE if open_already is None else own_scope

@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from psycopg import AsyncConnection
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from storage.ledger.suggesting import look_for_others
 from storage.tables import Customer, Identity
 
 
@@ -30,3 +32,12 @@ async def identities_of(session: AsyncSession, customer_ids: Sequence[str]) -> d
     for identity in await session.exec(statement):
         found[identity.customer_id].append(identity)
     return dict(found)
+
+
+async def suggest_others(session: AsyncSession, customer_id: str) -> None:
+    """Suggest whoever else may be this customer, by what the session has written of them."""
+    await session.flush()
+    driver = (await (await session.connection()).get_raw_connection()).driver_connection
+    if not isinstance(driver, AsyncConnection):
+        raise TypeError("the ledger is reached by psycopg")
+    await look_for_others(driver, customer_id)

@@ -2,7 +2,17 @@
 
 from storage.tables.agents import Agent, Pool, PresenceSpan, Skill
 from storage.tables.conversations import Attachment, Conversation, Message, Thread
-from storage.tables.customers import Customer, Identity
+from storage.tables.customers import (
+    BlockedAddress,
+    Customer,
+    CustomerEvent,
+    CustomerLink,
+    CustomerLinkMove,
+    HealthSource,
+    Identity,
+    IdentityHint,
+    IdentitySuggestion,
+)
 from storage.tables.doors import ApiKey, IdempotencyKey, OutboxSignal, UnparsedMessage
 from storage.tables.lifecycle import ClockRow, LifecycleEvent, Resolution
 from storage.tables.merges import HandoverRow, Merge
@@ -14,15 +24,22 @@ __all__ = [
     "ApiKey",
     "Assignment",
     "Attachment",
+    "BlockedAddress",
     "Calendar",
     "ChannelAccount",
     "ClockRow",
     "Conversation",
     "Customer",
+    "CustomerEvent",
+    "CustomerLink",
+    "CustomerLinkMove",
     "DispatcherLease",
     "HandoverRow",
+    "HealthSource",
     "IdempotencyKey",
     "Identity",
+    "IdentityHint",
+    "IdentitySuggestion",
     "LifecycleEvent",
     "Merge",
     "Message",

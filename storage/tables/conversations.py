@@ -101,6 +101,14 @@ class Message(SQLModel, table=True):
         ),
         Index("messages_timeline", "conversation_id", "at", "id"),
         Index("messages_by_thread", "thread_id", "at"),
+        Index(
+            "messages_by_customer",
+            "customer_id",
+            "at",
+            "id",
+            postgresql_include=["direction"],
+            postgresql_where=text("delivery not in ('draft', 'withdrawn')"),
+        ),
     )
 
     id: str = Field(primary_key=True)

@@ -49,7 +49,10 @@ class ClockRow(SQLModel, table=True):
     """One run of one SLA clock; `number` tells the runs of a metric in one episode apart."""
 
     __tablename__ = "clocks"
-    __table_args__ = (Index("clocks_due", "state", "due_at"),)
+    __table_args__ = (
+        Index("clocks_due", "state", "due_at"),
+        Index("clocks_breached", "conversation_id", postgresql_where=text("breached_at is not null")),
+    )
 
     conversation_id: str = Field(primary_key=True, foreign_key="conversations.id")
     metric: str = Field(primary_key=True)
@@ -71,7 +74,10 @@ class Resolution(SQLModel, table=True):
     """The resolution record: one row per resolved episode, what the KPIs are computed from."""
 
     __tablename__ = "resolutions"
-    __table_args__ = (Index("resolutions_by_time", "resolved_at"),)
+    __table_args__ = (
+        Index("resolutions_by_time", "resolved_at"),
+        Index("resolutions_by_customer", "customer_id", "resolved_at"),
+    )
 
     conversation_id: str = Field(primary_key=True, foreign_key="conversations.id")
     episode: int = Field(primary_key=True)

@@ -212,6 +212,11 @@ BREAKS = {
         from conversations where id = 'con_a';
         update threads set conversation_id = 'con_b'
     """,
+    "left_with_linked_customer": """
+        insert into customers
+        select (jsonb_populate_record(customers, '{"id": "cus_b"}')).* from customers where id = 'cus_a';
+        update customers set merged_into = 'cus_b' where id = 'cus_a'
+    """,
     "two_open_conversations": """
         insert into conversations
         select (jsonb_populate_record(conversations, '{"id": "con_b"}')).*
