@@ -12,7 +12,7 @@ from domain.routing.policy import RoutingPolicy
 from domain.routing.queue import WaitingQueue
 from storage.database import LedgerConnection
 
-MOST_TICKETS: Final = 5_000
+MOST_TICKETS: Final = 20_000
 _MOST_CHANGES: Final = 50_000
 """A queue remembers every demand it has seen; after so many changes it is read anew."""
 

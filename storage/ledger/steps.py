@@ -135,11 +135,11 @@ where id = %(id)s and delivery = 'draft' returning delivery
 """
 _RESOLUTION: Final = """
 insert into resolutions
-    (conversation_id, episode, customer_id, intent, segment, pool, agent_id, first_channel, channels, opened_at,
-     queued_at, accepted_at, first_response_at, resolved_at, business_seconds, wrap_up_code, end_reason, inbound,
+    (conversation_id, episode, customer_id, intent, product, segment, pool, agent_id, first_channel, channels,
+     opened_at, queued_at, accepted_at, first_response_at, resolved_at, business_seconds, wrap_up_code, end_reason, inbound,
      outbound, offers, declines, timeouts, reroutes, transfers, misroutes, touches, touches_with_history)
 values
-    (%(conversation)s::text, %(episode)s::int, %(customer)s, %(intent)s, %(segment)s, %(pool)s, %(agent)s,
+    (%(conversation)s::text, %(episode)s::int, %(customer)s, %(intent)s, %(product)s, %(segment)s, %(pool)s, %(agent)s,
      %(first_channel)s, %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s,
      %(resolved_at)s, %(business_seconds)s, %(wrap_up_code)s, %(end_reason)s, %(inbound)s, %(outbound)s, %(offers)s,
      %(declines)s, %(timeouts)s, %(reroutes)s, %(transfers)s, %(misroutes)s,
@@ -384,6 +384,7 @@ async def _record_resolution(connection: LedgerConnection, record: _Record, comm
             "episode": shown.episode,
             "customer": record.state.customer_id,
             "intent": shown.intent,
+            "product": record.case.product,
             "segment": record.case.segment,
             "pool": shown.pool,
             "agent": shown.agent_id or shown.owner_id,

@@ -21,8 +21,8 @@ with page as (
     order by r.resolved_at desc, r.conversation_id desc, r.episode desc
     limit %s
 )
-select page.conversation_id, page.episode, page.resolved_at, held.agent_id, page.intent, page.segment,
-       page.first_channel as channel,
+select page.conversation_id, page.episode, page.resolved_at, held.agent_id, page.intent, page.product,
+       page.segment, page.first_channel as channel,
        held.agent_id = page.agent_id and coalesce(page.wrap_up_code, '') <> 'passed_on'
            and not exists (
                select from conversations c where c.id = page.conversation_id and c.episode > page.episode
@@ -60,6 +60,7 @@ class _Held:
     resolved_at: datetime
     agent_id: str
     intent: str | None
+    product: str | None
     segment: str
     channel: str
     resolved: bool
@@ -74,7 +75,9 @@ async def ended_since(database: Database, position: HistoryPosition, *, at_most:
         position = HistoryPosition(held[-1].resolved_at, held[-1].conversation_id, held[-1].episode)
     return History(
         tuple(
-            Resolution(one.agent_id, one.intent, None, one.segment, one.channel, one.resolved, one.resolved_at)
+            Resolution(
+                one.agent_id, one.intent, one.product, one.segment, one.channel, one.resolved, one.resolved_at
+            )
             for one in held
         ),
         position,

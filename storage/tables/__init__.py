@@ -16,7 +16,7 @@ from storage.tables.customers import (
 from storage.tables.doors import ApiKey, IdempotencyKey, OutboxSignal, UnparsedMessage
 from storage.tables.lifecycle import ClockRow, LifecycleEvent, Resolution
 from storage.tables.policies import Calendar, ChannelAccount, Setting, SlaPolicyRow, WrapUpCode
-from storage.tables.routing import Assignment, DispatcherLease, Offer, QueueTicket, RoutingDecision
+from storage.tables.routing import Assignment, DispatcherLease, IntentCorrection, Offer, QueueTicket, RoutingDecision
 
 __all__ = [
     "Agent",
@@ -38,6 +38,7 @@ __all__ = [
     "Identity",
     "IdentityHint",
     "IdentitySuggestion",
+    "IntentCorrection",
     "LifecycleEvent",
     "Message",
     "Offer",
