@@ -15,11 +15,16 @@ _VALUED: Final = frozenset({"gold", "platinum"})
 def settled_intent(
     known: tuple[str | None, float | None], heard: tuple[str | None, float]
 ) -> tuple[str | None, float | None]:
-    """Return the intent and its confidence (a probability): small talk never replaces what the case was known to be."""
+    """Return the intent and its confidence (a probability): small talk never replaces what the case was known to be.
+
+    A message that says the same again, less clearly, does not make it any less sure.
+    """
     known_intent, known_confidence = known
     heard_intent, heard_confidence = heard
-    if known_intent is None or heard_intent == known_intent:
+    if known_intent is None:
         return heard_intent, heard_confidence
+    if heard_intent == known_intent:
+        return known_intent, max(heard_confidence, known_confidence or 0.0)
     if heard_intent is None or heard_intent in SMALL_TALK:
         return known
     if known_intent in SMALL_TALK or heard_confidence > (known_confidence or 0.0):

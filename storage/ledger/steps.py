@@ -136,8 +136,8 @@ where id = %(id)s and delivery = 'draft' returning delivery
 _RESOLUTION: Final = """
 insert into resolutions
     (conversation_id, episode, customer_id, intent, product, segment, pool, agent_id, first_channel, channels,
-     opened_at, queued_at, accepted_at, first_response_at, resolved_at, business_seconds, wrap_up_code, end_reason, inbound,
-     outbound, offers, declines, timeouts, reroutes, transfers, misroutes, touches, touches_with_history)
+     opened_at, queued_at, accepted_at, first_response_at, resolved_at, business_seconds, wrap_up_code, end_reason,
+     inbound, outbound, offers, declines, timeouts, reroutes, transfers, misroutes, touches, touches_with_history)
 values
     (%(conversation)s::text, %(episode)s::int, %(customer)s, %(intent)s, %(product)s, %(segment)s, %(pool)s, %(agent)s,
      %(first_channel)s, %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s,

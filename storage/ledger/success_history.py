@@ -75,9 +75,7 @@ async def ended_since(database: Database, position: HistoryPosition, *, at_most:
         position = HistoryPosition(held[-1].resolved_at, held[-1].conversation_id, held[-1].episode)
     return History(
         tuple(
-            Resolution(
-                one.agent_id, one.intent, one.product, one.segment, one.channel, one.resolved, one.resolved_at
-            )
+            Resolution(one.agent_id, one.intent, one.product, one.segment, one.channel, one.resolved, one.resolved_at)
             for one in held
         ),
         position,
