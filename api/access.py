@@ -66,6 +66,7 @@ _RULES: Final = {
     "GET /v1/conversations/{id}/timeline": _DESK,
     "GET /v1/conversations/{id}/context": _DESK,
     "GET /v1/conversations/{id}/routing": _DESK,
+    "POST /v1/conversations/{id}/intent": _DESK,
     "POST /v1/conversations/{id}/claim": _AGENT,
     "POST /v1/conversations/{id}/messages": _DESK,
     "POST /v1/conversations/{id}/transfer": _DESK,

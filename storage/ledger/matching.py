@@ -20,9 +20,10 @@ from domain.errors import InvalidInput
 from domain.routing.from_settings import policy_of, pools_reached
 from domain.routing.matching import match
 from domain.routing.model import Decision, Matching, SuccessModel, Unmatched
-from domain.settings import DEFAULTS, Json, Settings, settings_from_json
+from domain.settings import DEFAULTS
 from storage.database import Database, LedgerConnection
 from storage.ids import new_id
+from storage.ledger.case_facts import read_settings
 from storage.ledger.pool_queue import PoolQueue
 from storage.ledger.roster import AgentReader
 from storage.ledger.ticket import Ticket
@@ -38,7 +39,6 @@ on conflict (pool) do update
 returning token
 """
 _HOLD_LEASE: Final = "select token, clock_timestamp() from dispatcher_leases where pool = %s for no key update"
-_SETTINGS: Final = "select key, value from settings"
 _ANYONE_FREE: Final = """
 select exists (
     select from agents a
@@ -172,17 +172,6 @@ async def take_lease(database: Database, pool: str, holder: str) -> Lease:
     if row is None:
         raise RuntimeError(f"the lease of pool {pool} was not given")
     return Lease(pool, row[0])
-
-
-async def read_settings(connection: LedgerConnection) -> Settings:
-    """What the admin has set, defaults for the rest.
-
-    Raises:
-        InvalidInput: a stored setting cannot be read.
-    """
-    rows = await (await connection.execute(_SETTINGS)).fetchall()
-    document: dict[str, Json] = dict(rows)
-    return settings_from_json(document)
 
 
 async def match_pool(

@@ -160,13 +160,20 @@ class AgentReader:
         return Roster(agents, coming)
 
     async def read(
-        self, connection: LedgerConnection, pools: Sequence[str], named: str | None, now: datetime
-    ) -> list[AgentCapacity]:
+        self,
+        connection: LedgerConnection,
+        pools: Sequence[str],
+        named: str | None,
+        settings: Settings,
+        policy: RoutingPolicy,
+        now: datetime,
+    ) -> Roster:
         """Everyone present, only looked at."""
         asked = {"pools": list(pools), "named": [] if named is None else [named], "now": now, "locked": []}
         rows = await _agents(connection, _OTHERS, asked)
         loads = await _channel_loads(connection, [row.id for row in rows if row.channel_ceilings])
-        return [self._capacity(row, loads.get(row.id, {}), 0, now, is_locked=True) for row in rows]
+        agents = [self._capacity(row, loads.get(row.id, {}), 0, now, is_locked=True) for row in rows]
+        return Roster(agents, await _soon_free(connection, [row.id for row in rows], settings, policy, now))
 
     def _capacity(
         self, row: _AgentRow, channel_load: dict[str, int], hard_in_a_row: int, now: datetime, *, is_locked: bool
