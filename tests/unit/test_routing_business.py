@@ -45,9 +45,7 @@ def test_a_lifetime_value_counts_only_against_a_known_average_and_within_bounds(
 
 
 def test_a_renewal_presses_more_the_nearer_it_is_and_no_more_once_past() -> None:
-    renewal = [
-        boost(CustomerStanding(renewal_on=TODAY + timedelta(days=days))) for days in (40, 30, 15, 1, 0, -1)
-    ]
+    renewal = [boost(CustomerStanding(renewal_on=TODAY + timedelta(days=days))) for days in (40, 30, 15, 1, 0, -1)]
     assert renewal == pytest.approx([0.0, 0.0, 0.25, 0.5 * 29 / 30, 0.5, 0.0])
 
 
