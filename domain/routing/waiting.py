@@ -22,16 +22,16 @@ from domain.routing.queue import WaitingQueue
 from domain.routing.utility import urgency
 
 _WHY_NOT: Final = {
-    Exclusion.NAMED_OTHER: "it is meant for another agent",
-    Exclusion.DECLINED: "declined it",
-    Exclusion.PRESENCE: "take transfers only",
-    Exclusion.POOL: "are of another pool",
-    Exclusion.LANGUAGE: "do not speak the language",
-    Exclusion.SKILL: "lack a skill or its level",
-    Exclusion.SHIFT_END: "are outside of their hours or too close to their end",
-    Exclusion.CUSTOMER_HOURS: "would call outside of the customer's hours",
-    Exclusion.CAPACITY: "have no room",
-    Exclusion.CEILING: "hold as many of this channel as they may",
+    Exclusion.NAMED_OTHER: "not the one it is meant for",
+    Exclusion.DECLINED: "who declined it",
+    Exclusion.PRESENCE: "for transfers only",
+    Exclusion.POOL: "of another pool",
+    Exclusion.LANGUAGE: "without the language",
+    Exclusion.SKILL: "without a skill or its level",
+    Exclusion.SHIFT_END: "outside of their hours or too near their end",
+    Exclusion.CUSTOMER_HOURS: "who would call outside of the customer's hours",
+    Exclusion.CAPACITY: "without room",
+    Exclusion.CEILING: "with as many of this channel as they may hold",
 }
 _OTHERS_MUST_CHANGE: Final = {
     Exclusion.CAPACITY: "when an agent who fits has room again",
