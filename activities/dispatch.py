@@ -21,7 +21,7 @@ from storage.ledger.pool_queue import PoolQueue
 from storage.ledger.roster import AgentReader
 from workflows.dispatcher import KEEP_MATCHING, DispatchPool
 
-SWEEP: Final = timedelta(seconds=1)
+SWEEP: Final = timedelta(milliseconds=500)
 HEARTBEAT: Final = timedelta(milliseconds=500)
 PASSED_OVER_FOR: Final = timedelta(seconds=30)
 FENCED_OFF: Final = "fenced_off"
@@ -37,9 +37,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 class PoolDispatch:
     """The activity's implementation, shared by all pools of a process."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, success: LearnedFromLedger | None = None) -> None:
         self._database = database
-        self._success = LearnedFromLedger(database)
+        self._success = LearnedFromLedger(database) if success is None else success
 
     @activity.defn(name=KEEP_MATCHING)
     async def keep_matching(self, start: DispatchPool) -> None:

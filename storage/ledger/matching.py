@@ -38,7 +38,15 @@ on conflict (pool) do update
     set token = dispatcher_leases.token + 1, holder = excluded.holder, taken_at = excluded.taken_at
 returning token
 """
-_HOLD_LEASE: Final = "select token, clock_timestamp() from dispatcher_leases where pool = %s for no key update"
+_HOLD_LEASE: Final = """
+update dispatcher_leases set passed_at = clock_timestamp() where pool = %s and token = %s returning clock_timestamp()
+"""
+_NEGLECTED: Final = """
+select l.pool, l.token from dispatcher_leases l
+where coalesce(l.passed_at, l.taken_at) < clock_timestamp() - %s
+  and exists (select from queue_tickets t where t.pool = l.pool)
+order by l.pool
+"""
 _ANYONE_FREE: Final = """
 select exists (
     select from agents a
@@ -174,6 +182,17 @@ async def take_lease(database: Database, pool: str, holder: str) -> Lease:
     return Lease(pool, row[0])
 
 
+async def neglected_pools(database: Database, unseen_for: timedelta) -> list[Lease]:
+    """The pools in which somebody waits and nobody has looked for so long, under the lease that is in force.
+
+    A pass under another holder's lease is safe: passes of a pool exclude each other, and each reads what it decides on
+    after it has the lease's row.
+    """
+    async with database.ledger.connection() as connection:
+        rows = await (await connection.execute(_NEGLECTED, (unseen_for,))).fetchall()
+    return [Lease(pool, token) for pool, token in rows]
+
+
 async def match_pool(
     database: Database,
     lease: Lease,
@@ -239,10 +258,11 @@ async def match_pool(
 
 
 async def _hold(connection: LedgerConnection, lease: Lease) -> datetime:
-    row = await (await connection.execute(_HOLD_LEASE, (lease.pool,))).fetchone()
-    if row is None or row[0] != lease.token:
+    row = await (await connection.execute(_HOLD_LEASE, (lease.pool, lease.token))).fetchone()
+    if row is None:
         raise FencedOffError(lease.pool)
-    now: datetime = row[1]
+    # Told once the row is ours, so that passes of one pool see the time go forward.
+    now: datetime = row[0]
     return now
 
 

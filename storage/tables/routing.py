@@ -119,7 +119,7 @@ class RoutingDecision(SQLModel, table=True):
 
 
 class DispatcherLease(SQLModel, table=True):
-    """The fence: only the holder of the newest token may commit offers of its pool."""
+    """The fence: only the holder of the newest token may commit offers of its pool; `passed_at` is its last pass."""
 
     __tablename__ = "dispatcher_leases"
 
@@ -127,6 +127,7 @@ class DispatcherLease(SQLModel, table=True):
     token: int = 0
     holder: str = ""
     taken_at: datetime = Field(default_factory=utc_now, sa_type=INSTANT)
+    passed_at: datetime | None = Field(default=None, sa_type=INSTANT)
 
 
 class IntentCorrection(SQLModel, table=True):

@@ -64,6 +64,7 @@ def upgrade() -> None:
     op.create_index('queue_tickets_changed', 'queue_tickets', ['pool', 'changed'], unique=False)
     op.execute(_MARK_CHANGED)
     op.execute(_ON_CHANGE)
+    op.add_column('dispatcher_leases', sa.Column('passed_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('resolutions', sa.Column('product', sqlmodel.sql.sqltypes.AutoString(), nullable=True))
     op.create_table('intent_corrections',
     sa.Column('id', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
