@@ -2,7 +2,8 @@
 
 Every write of a ticket marks it with its transaction. A pass reads what was marked by a transaction that may not have
 been over at the last look, and counts the rows: what has left the queue shows in the count, and only then is the whole
-list compared. Some things show in neither, such as a customer's new contract: now and then the queue is read anew.
+list compared. The few tickets whose form depends on the time are read at every pass. Some things show in neither, such
+as a customer's new contract: now and then the queue is read anew.
 """
 
 import time
@@ -60,7 +61,7 @@ class PoolQueue:
         self._changes = 0
         self._seen: str | None = None
         self._read_anew_at = 0.0
-        self._calls: set[str] = set()
+        self._timely: set[str] = set()
 
     async def follow(
         self,
@@ -81,11 +82,11 @@ class PoolQueue:
         is_known = self._seen is not None and not passed_over
         self._seen, standing, changed = look
         if is_known:
-            self._drop(changed)
-            await self._take(connection, changed, settings, policy, now)
+            again = [*{*changed, *self._timely}]
+            self._drop(again)
+            await self._take(connection, again, settings, policy, now)
         if not is_known or standing != len(self.tickets):
             await self._compare(connection, settings, policy, now, passed_over)
-        self._renew_calls(settings, policy, now)
 
     async def lock(self, connection: LedgerConnection, conversation_ids: list[str]) -> frozenset[str]:
         """Those of the conversations that still wait just as they did, held until the transaction ends.
@@ -133,24 +134,16 @@ class PoolQueue:
                 self.tickets[ticket.conversation_id] = ticket
                 self.waiting.add(ticket.case(self.pool, settings, policy, now))
                 self._changes += 1
-                if ticket.keeps_hours:
-                    self._calls.add(ticket.conversation_id)
-
-    def _renew_calls(self, settings: Settings, policy: RoutingPolicy, now: datetime) -> None:
-        """The hours of those who are to be called are those of their day, and the days go by."""
-        for conversation_id in self._calls:
-            before = self.waiting.remove(conversation_id)
-            after = self.tickets[conversation_id].case(self.pool, settings, policy, now)
-            self.waiting.add(after)
-            self._changes += after != before
+                if ticket.depends_on_time:
+                    self._timely.add(ticket.conversation_id)
 
     def _drop(self, conversation_ids: Iterable[str]) -> None:
         for conversation_id in conversation_ids:
             if self.tickets.pop(conversation_id, None) is not None:
                 self.waiting.remove(conversation_id)
-                self._calls.discard(conversation_id)
+                self._timely.discard(conversation_id)
 
     def _forget(self) -> None:
-        self.waiting, self.tickets, self._calls, self._changes = WaitingQueue(), {}, set(), 0
+        self.waiting, self.tickets, self._timely, self._changes = WaitingQueue(), {}, set(), 0
         self._seen = None
         self._read_anew_at = time.monotonic() + READ_ANEW_AFTER

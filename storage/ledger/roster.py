@@ -26,7 +26,7 @@ from storage.ledger.ticket import Ticket
 FORECASTS_UP_TO: Final = 50
 """So many agents who are soon free are weighed; in a long queue none is: everybody who frees up finds work there."""
 
-_EVERY_CHANNEL: Final = frozenset(channel.value for channel in Channel)
+EVERY_CHANNEL: Final = frozenset(channel.value for channel in Channel)
 _TRANSFERS_ONLY: Final = "transfers_only"
 _TOGETHER: Final = timedelta(hours=4)
 """Hard cases further apart than this are not in a row."""
@@ -182,7 +182,7 @@ class AgentReader:
             agent_id=row.id,
             pools=(row.pool, *row.also_pools),
             capacity=row.capacity,
-            accepts=_EVERY_CHANNEL,
+            accepts=EVERY_CHANNEL,
             # Who became free since the others were locked is for the next pass.
             load=row.load if is_locked else max(row.load, row.capacity),
             skills=row.skills,

@@ -78,6 +78,11 @@ class Ticket:
         """Whether the customer's local hours decide when this may be given to somebody."""
         return self.channel in CALLS and not self.on_the_line and self.time_zone is not None
 
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether the case looks different as time goes by, so that every pass has to read it again."""
+        return self.keeps_hours
+
     def case(self, pool: str, settings: Settings, policy: RoutingPolicy, now: datetime) -> WaitingCase:
         """The ticket as a case that waits in `pool`; what an intent asks for and takes is the settings' to say."""
         standing = CustomerStanding(
