@@ -105,7 +105,7 @@ def account_of(
         widening_step=step,
         overflow=tuple(rule.name for rule in holding),
         urgency=float(pressing.total[0]),
-        urgency_parts=pressing.explained(0),
+        urgency_parts=tuple(ScorePart(name, float(part[0])) for name, part in pressing.parts if part[0] != 0.0),
         present=len(agents),
         exclusions=exclusions,
         waits_for=None if left is None else left.waits_for,
