@@ -38,6 +38,7 @@ Ceilings = dict[Channel, Annotated[int, Field(strict=True, ge=0, le=1000)]]
 Preferences = Annotated[dict[Name, Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]], Field(max_length=200)]
 Pools = Annotated[list[Name], Field(max_length=50)]
 Cost = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
 
 
@@ -54,6 +55,7 @@ class NewAgent(Body):
     also_pools: Pools = Field(default_factory=list)
     kind: Literal["human", "ai"] = "human"
     cost_per_case: Cost = 0.0
+    expected_success: Probability | None = None
     skills: Skills = Field(default_factory=dict)
     languages: Languages = Field(default_factory=list)
     time_zone: TimeZone | None = None
@@ -71,6 +73,7 @@ class AgentChange(Body):
     pool: Name = left_out()
     also_pools: Pools = left_out()
     cost_per_case: Cost = left_out()
+    expected_success: Probability | None = left_out()
     skills: Skills = left_out()
     languages: Languages = left_out()
     time_zone: TimeZone | None = left_out()
@@ -89,6 +92,9 @@ class AgentAnswer(Answer):
     also_pools: list[str] = Field(examples=[["billing"]], description="Pools served beside the home pool")
     kind: str = Field(examples=["human"], description="human, or ai for an assistant that takes cases itself")
     cost_per_case: float = Field(examples=[0.0], description="What a case costs, in the policy's cost unit")
+    expected_success: float | None = Field(
+        examples=[None], description="P(success) until own cases speak; the team's if null"
+    )
     skills: dict[str, int] = Field(examples=[{"billing": 4}])
     languages: list[str] = Field(examples=[["en"]])
     time_zone: str | None = Field(examples=["Europe/Paris"])

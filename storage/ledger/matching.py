@@ -17,6 +17,7 @@ import msgspec
 from psycopg import IntegrityError
 
 from domain.errors import InvalidInput
+from domain.routing.expected_success import WithExpectations
 from domain.routing.from_settings import policy_of, pools_reached
 from domain.routing.matching import match
 from domain.routing.model import Decision, Matching, SuccessModel, Unmatched
@@ -235,7 +236,7 @@ async def match_pool(
             queue.waiting,
             roster.agents,
             policy,
-            success,
+            WithExpectations(success, roster.expected) if roster.expected else success,
             now,
             soon_free=roster.soon_free,
             tell_unmatched=not in_brief,

@@ -33,7 +33,7 @@ _TOGETHER: Final = timedelta(hours=4)
 
 _COLUMNS: Final = """
 id, pool, also_pools, kind, skills, languages, least(capacity, load_limit) as capacity, load, channel_ceilings,
-preferences, presence, last_assigned_at, time_zone, hours::text as hours, cost_per_case,
+preferences, presence, last_assigned_at, time_zone, hours::text as hours, cost_per_case, expected_success,
 strain_at(load, capacity, presence, strain_seconds, strain_counted_at, %(now)s) as strain_seconds
 """
 _PRESENT: Final = """
@@ -87,15 +87,17 @@ class _AgentRow:
     time_zone: str | None
     hours: str | None
     cost_per_case: float
+    expected_success: float | None
     strain_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """Everyone present, and the room that is soon to come back."""
+    """Everyone present, the room that is soon to come back, and what an admin expects of whom (probabilities)."""
 
     agents: list[AgentCapacity]
     soon_free: tuple[SoonFree, ...]
+    expected: dict[str, float]
 
 
 class Shifts:
@@ -157,7 +159,7 @@ class AgentReader:
         coming: tuple[SoonFree, ...] = ()
         if not briefly:
             coming = await _soon_free(connection, [row.id for row in rows], settings, policy, now)
-        return Roster(agents, coming)
+        return Roster(agents, coming, _expected(rows))
 
     async def read(
         self,
@@ -173,7 +175,8 @@ class AgentReader:
         rows = await _agents(connection, _OTHERS, asked)
         loads = await _channel_loads(connection, [row.id for row in rows if row.channel_ceilings])
         agents = [self._capacity(row, loads.get(row.id, {}), 0, now, is_locked=True) for row in rows]
-        return Roster(agents, await _soon_free(connection, [row.id for row in rows], settings, policy, now))
+        coming = await _soon_free(connection, [row.id for row in rows], settings, policy, now)
+        return Roster(agents, coming, _expected(rows))
 
     def _capacity(
         self, row: _AgentRow, channel_load: dict[str, int], hard_in_a_row: int, now: datetime, *, is_locked: bool
@@ -218,6 +221,10 @@ class AgentReader:
         async for agent_id, intent in found:
             latest.setdefault(agent_id, []).append(intent in hard)
         return {agent_id: hard_cases_in_a_row(cases) for agent_id, cases in latest.items()}
+
+
+def _expected(rows: Sequence[_AgentRow]) -> dict[str, float]:
+    return {row.id: row.expected_success for row in rows if row.expected_success is not None}
 
 
 async def _agents(connection: LedgerConnection, query: str, asked: Mapping[str, object]) -> list[_AgentRow]:

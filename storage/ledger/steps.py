@@ -73,7 +73,7 @@ where id = %s and state = 'pending' returning agent_id, units
 """
 _RELEASE: Final = """
 update agents set load = load - %(units)s, load_limit = greatest(capacity, load - %(units)s), updated_at = %(at)s
-where id = %(agent)s returning pool
+where id = %(agent)s returning jsonb_build_array(pool) || also_pools
 """
 _UNRESPONSIVE: Final = """
 with gone as (
@@ -320,7 +320,7 @@ async def _release_rows(connection: LedgerConnection, at: datetime, rows: Iterab
     pools: set[str] = set()
     for agent_id, units in rows:
         cursor = await connection.execute(_RELEASE, {"agent": agent_id, "units": units, "at": at})
-        pools |= {row[0] for row in await cursor.fetchall()}
+        pools |= {pool for row in await cursor.fetchall() for pool in row[0]}
     return pools
 
 

@@ -258,6 +258,7 @@ async def test_an_assistant_is_added_like_an_agent_and_serves_several_pools(
         "kind": "ai",
         "also_pools": ["billing"],
         "cost_per_case": 0.4,
+        "expected_success": 0.55,
         "capacity": 1700,
         "skills": {"orders": 3},
     }
@@ -270,6 +271,7 @@ async def test_an_assistant_is_added_like_an_agent_and_serves_several_pools(
     for wrong, where in (
         ({"also_pools": ["billing", "none"]}, "/also_pools/1"),
         ({"cost_per_case": -1}, "/cost_per_case"),
+        ({"expected_success": 1.2}, "/expected_success"),
         ({"kind": "human"}, "/kind"),
     ):
         refused = await http.patch(address, json=wrong)

@@ -110,6 +110,33 @@ async def test_an_assistant_known_to_resolve_it_is_worth_its_cost(database: Data
     assert await rows(database, "select model_version from routing_decisions") == [("success-800",)]
 
 
+async def test_what_is_expected_of_a_new_assistant_holds_until_its_own_cases_speak(database: Database) -> None:
+    learner = SuccessLearner()
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    for number in range(40):
+        learner.learn(Resolution("agt_else", "password_reset", None, "standard", "web_chat", number % 10 < 7, start))
+    await add_agent(database, "agt_ai", kind="ai", expected_success=0.2, capacity=340)
+    await add_agent(database, "agt_person", capacity=34)
+    await add_ticket(database, "con_1", intent="password_reset")
+    await match_pool(database, await take_lease(database, POOL, "test"), learner.model())
+    assert await offered(database) == {"con_1": "agt_person"}
+    await add_ticket(database, "con_2", intent="password_reset")
+    await match_pool(database, await take_lease(database, POOL, "test"), learner.model())
+    [(before,)] = await rows(
+        database, "select record -> 'success' ->> 'value' from routing_decisions where conversation_id = 'con_2'"
+    )
+    assert float(before) == pytest.approx(0.2)
+    for number in range(60):
+        at = start + timedelta(minutes=number)
+        learner.learn(Resolution("agt_ai", "password_reset", None, "standard", "web_chat", True, at))
+    await add_ticket(database, "con_3", intent="password_reset")
+    await match_pool(database, await take_lease(database, POOL, "test"), learner.model())
+    [(after,)] = await rows(
+        database, "select record -> 'success' ->> 'value' from routing_decisions where conversation_id = 'con_3'"
+    )
+    assert float(after) > 0.6
+
+
 async def test_who_had_hard_cases_in_a_row_is_spared_the_next(database: Database) -> None:
     for agent, intent in (("agt_worn", "fraud_report"), ("agt_fresh", "password_reset")):
         await add_agent(database, agent)

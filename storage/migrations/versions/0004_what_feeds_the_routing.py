@@ -53,10 +53,12 @@ create trigger queue_tickets_changed before update on queue_tickets for each row
 def upgrade() -> None:
     op.add_column('agents', sa.Column('also_pools', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), server_default=sa.text("'[]'::jsonb"), nullable=False))
     op.add_column('agents', sa.Column('cost_per_case', sa.Float(), server_default=sa.text('0'), nullable=False))
+    op.add_column('agents', sa.Column('expected_success', sa.Float(), nullable=True))
     op.add_column('agents', sa.Column('strain_seconds', sa.Float(), server_default=sa.text('0'), nullable=False))
     op.add_column('agents', sa.Column('strain_counted_at', sa.DateTime(timezone=True), nullable=True))
     op.create_check_constraint('agents_kind', 'agents', "kind in ('human', 'ai')")
     op.create_check_constraint('agents_cost', 'agents', 'cost_per_case >= 0')
+    op.create_check_constraint('agents_expected_success', 'agents', 'expected_success between 0 and 1')
     op.execute(_STRAIN)
     op.execute(_COUNT_STRAIN)
     op.execute(_ON_LOAD)
