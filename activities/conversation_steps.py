@@ -1,6 +1,7 @@
 """The ledger's side of a conversation: understand the case, write the step."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,13 +11,14 @@ from domain.channels import Channel
 from domain.conversation.merging import new_needs
 from domain.conversation.refusals import Refusal
 from domain.conversation.terms import Assessment, Rules
-from domain.conversation.understanding import base_priority, settled_intent
+from domain.conversation.understanding import base_priority, known_intent, settled_intent
 from domain.intents import IntentPrediction, profile_for
+from domain.language_need import languages_needed
 from domain.settings import Settings
 from domain.sla.policy import choose_policy
 from intelligence.triage import MessageTriage
 from storage.database import Database
-from storage.ledger.case_facts import CaseFacts, HouseRules, read_case, read_house_rules
+from storage.ledger.case_facts import CaseFacts, HouseRules, read_case, read_house_rules, read_spoken_languages
 from storage.ledger.handovers import lacks_a_skill, read_merge
 from storage.ledger.steps import write_step
 from workflows.encoding import command
@@ -25,6 +27,9 @@ from workflows.ports import ActivityName, AssessCase, AssessMerge, MergedCase, S
 PUSHED_CHANNELS: Final = frozenset({Channel.EMAIL.value})
 """Replies on these are carried out by us; on all others the customer's side, or an integration, pulls them."""
 
+SPOKEN_KNOWN_FOR: Final = 30.0
+"""Seconds for which the languages that agents speak are remembered."""
+
 
 class ConversationSteps:
     def __init__(self, database: Database, triage: MessageTriage) -> None:
@@ -32,6 +37,8 @@ class ConversationSteps:
         self._triage = triage
         self._rules: HouseRules | None = None
         self._rules_of: datetime | None = None
+        self._spoken: frozenset[str] = frozenset()
+        self._spoken_until = 0.0
 
     @activity.defn(name=ActivityName.ASSESS)
     async def assess(self, asked: AssessCase) -> Assessment:
@@ -40,14 +47,18 @@ class ConversationSteps:
             if self._rules is None or facts.rules_changed_at != self._rules_of:
                 self._rules = await read_house_rules(connection, datetime.now(UTC))
                 self._rules_of = facts.rules_changed_at
+            if time.monotonic() >= self._spoken_until:
+                self._spoken = await read_spoken_languages(connection)
+                self._spoken_until = time.monotonic() + SPOKEN_KNOWN_FOR
         heard = None
         if facts.texts:
             heard = await asyncio.to_thread(self._triage.triage, "\n".join(facts.texts))
-        known = (facts.intent, facts.intent_confidence)
+        known = known_intent((facts.intent, facts.intent_confidence), facts.corrected_intent)
         if heard is None:
-            return assessment(facts, self._rules, known, facts.sentiment, facts.language)
+            return assessment(facts, self._rules, known, facts.sentiment, facts.language, self._spoken)
         intent = settled_intent(known, (heard.intent.intent, heard.intent.confidence))
-        return assessment(facts, self._rules, intent, heard.sentiment.score, heard.language or facts.language)
+        language = heard.language or facts.language
+        return assessment(facts, self._rules, intent, heard.sentiment.score, language, self._spoken)
 
     @activity.defn(name=ActivityName.ASSESS_MERGE)
     async def assess_merge(self, asked: AssessMerge) -> MergedCase:
@@ -78,12 +89,13 @@ def assessment(
     intent: tuple[str | None, float | None],
     sentiment: float | None,
     language: str | None,
+    spoken: frozenset[str],
 ) -> Assessment:
     """Put a case together out of what is known, what was heard and what is promised."""
     settings = house.settings
     name, confidence = intent
     prediction = IntentPrediction(name, confidence or 0.0, (), "")
-    profile = profile_for(prediction, threshold=settings.intent_confidence_threshold)
+    profile = profile_for(prediction, settings.profiles, settings.intent_confidence_threshold)
     policy = choose_policy(house.policies, facts.segment, facts.channel, name)
     return Assessment(
         channel=facts.channel,
@@ -93,10 +105,10 @@ def assessment(
         intent_confidence=confidence,
         sentiment=sentiment,
         language=language,
-        product=profile.product,
+        product=profile.product or facts.product,
         priority=base_priority(facts.segment, sentiment),
         skills=profile.required_skills,
-        languages=tuple(facts.languages),
+        languages=languages_needed(facts.languages, language, spoken),
         subject=facts.subject,
         promise=policy.terms() if policy else None,
         rules=_rules(settings, Channel(facts.channel)),

@@ -18,9 +18,10 @@ from activities.learned_success import LearnedFromLedger
 from storage.database import Database
 from storage.ledger.matching import QUEUE_CHANNEL, FencedOffError, Lease, Pass, match_pool, take_lease
 from storage.ledger.pool_queue import PoolQueue
+from storage.ledger.roster import AgentReader
 from workflows.dispatcher import KEEP_MATCHING, DispatchPool
 
-SWEEP: Final = timedelta(seconds=1)
+SWEEP: Final = timedelta(milliseconds=500)
 HEARTBEAT: Final = timedelta(milliseconds=500)
 PASSED_OVER_FOR: Final = timedelta(seconds=30)
 FENCED_OFF: Final = "fenced_off"
@@ -36,9 +37,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 class PoolDispatch:
     """The activity's implementation, shared by all pools of a process."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, success: LearnedFromLedger | None = None) -> None:
         self._database = database
-        self._success = LearnedFromLedger(database)
+        self._success = LearnedFromLedger(database) if success is None else success
 
     @activity.defn(name=KEEP_MATCHING)
     async def keep_matching(self, start: DispatchPool) -> None:
@@ -75,6 +76,7 @@ class _Dispatch:
         self._pool = pool
         self._holder = holder
         self._queue = PoolQueue(pool)
+        self._agents = AgentReader()
         self._wake = asyncio.Event()
         self._stopping = False
         self._backoff = _FIRST_BACKOFF
@@ -123,7 +125,14 @@ class _Dispatch:
         now = time.monotonic()
         self._passed_over = {one: until for one, until in self._passed_over.items() if until > now}
         model = await self._success.model()
-        done = await match_pool(self._database, lease, model, queue=self._queue, passed_over=tuple(self._passed_over))
+        done = await match_pool(
+            self._database,
+            lease,
+            model,
+            queue=self._queue,
+            agents=self._agents,
+            passed_over=tuple(self._passed_over),
+        )
         self._note(done)
         until = done.until_next_change
         return SWEEP if until is None else max(_BURST, min(SWEEP, until))

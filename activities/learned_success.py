@@ -19,7 +19,7 @@ class LearnedFromLedger:
     """One learner for all pools of a process.
 
     New ends are learned as they come. Once in a while everything is learned again: a customer who comes back makes a
-    failure of what had been counted as a success, and a slow commit may have slipped in behind the last position.
+    failure of what had been counted as a success.
     """
 
     def __init__(self, database: Database) -> None:

@@ -71,6 +71,7 @@ _RULES: Final = {
     "GET /v1/conversations/{id}/context/conversations": _DESK,
     "GET /v1/conversations/{id}/context/events": _DESK,
     "GET /v1/conversations/{id}/routing": _DESK,
+    "POST /v1/conversations/{id}/intent": _DESK,
     "POST /v1/conversations/{id}/claim": _AGENT,
     "POST /v1/conversations/{id}/messages": _DESK,
     "POST /v1/conversations/{id}/transfer": _DESK,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints
@@ -25,6 +25,7 @@ from storage.records.agents import (
     note_new_capacity,
     ring_pools,
 )
+from storage.records.settings import missing_pools
 from storage.records.writing import write
 from storage.tables import Agent, Pool
 
@@ -35,6 +36,9 @@ Skills = Annotated[dict[Slug, Level], Field(max_length=100)]
 Languages = Annotated[list[Language], Field(max_length=20)]
 Ceilings = dict[Channel, Annotated[int, Field(strict=True, ge=0, le=1000)]]
 Preferences = Annotated[dict[Name, Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]], Field(max_length=200)]
+Pools = Annotated[list[Name], Field(max_length=50)]
+Cost = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
 
 
@@ -48,6 +52,10 @@ class NewAgent(Body):
     display_name: Name
     email: Email | None = None
     pool: Name = "default"
+    also_pools: Pools = Field(default_factory=list)
+    kind: Literal["human", "ai"] = "human"
+    cost_per_case: Cost = 0.0
+    expected_success: Probability | None = None
     skills: Skills = Field(default_factory=dict)
     languages: Languages = Field(default_factory=list)
     time_zone: TimeZone | None = None
@@ -63,6 +71,9 @@ class AgentChange(Body):
     display_name: Name = left_out()
     email: Email | None = left_out()
     pool: Name = left_out()
+    also_pools: Pools = left_out()
+    cost_per_case: Cost = left_out()
+    expected_success: Probability | None = left_out()
     skills: Skills = left_out()
     languages: Languages = left_out()
     time_zone: TimeZone | None = left_out()
@@ -78,7 +89,12 @@ class AgentAnswer(Answer):
     display_name: str = Field(examples=["Bea"])
     email: str | None = Field(examples=["bea@example.org"])
     pool: str = Field(examples=["default"])
-    kind: str = Field(examples=["human"])
+    also_pools: list[str] = Field(examples=[["billing"]], description="Pools served beside the home pool")
+    kind: str = Field(examples=["human"], description="human, or ai for an assistant that takes cases itself")
+    cost_per_case: float = Field(examples=[0.0], description="What a case costs, in the policy's cost unit")
+    expected_success: float | None = Field(
+        examples=[None], description="P(success) until own cases speak; the team's if null"
+    )
     skills: dict[str, int] = Field(examples=[{"billing": 4}])
     languages: list[str] = Field(examples=[["en"]])
     time_zone: str | None = Field(examples=["Europe/Paris"])
@@ -107,6 +123,7 @@ async def agents(
 @router.post("", status_code=201, summary="Add an agent; they begin offline")
 async def add_agent(body: NewAgent, records: Records) -> AgentAnswer:
     await _check_pool(records, body.pool)
+    await _check_also_pools(records, body.also_pools)
     if body.hours is not None:
         check_weekly("hours", body.time_zone or "UTC", body.hours)
     await add_skills(records, body.skills)
@@ -142,14 +159,14 @@ async def change_agent(
         raise NotFound("agent")
     if changes.get("active") is False and row.presence != Presence.OFFLINE:
         raise Conflict("in_use", "the agent has just come back online")
-    before_pool, before_capacity = row.pool, row.capacity
+    before_pools, before_capacity = (row.pool, *row.also_pools), row.capacity
     now = await database_time(records)
     row.sqlmodel_update({**changes, "updated_at": now})
     row.load_limit = max(row.capacity, row.load)
     await write(records, row)
     if row.capacity != before_capacity:
         await note_new_capacity(records, row, now)
-    await ring_pools(records, (before_pool, row.pool))
+    await ring_pools(records, (*before_pools, row.pool, *row.also_pools))
     return AgentAnswer.model_validate(row)
 
 
@@ -161,6 +178,8 @@ async def _check_change(records: Records, agent_id: str, body: AgentChange, role
         raise NotFound("agent")
     if "pool" in sent:
         await _check_pool(records, body.pool)
+    if "also_pools" in sent:
+        await _check_also_pools(records, body.also_pools)
     if "hours" in sent and body.hours is not None:
         check_weekly("hours", "UTC", body.hours)
     if "skills" in sent:
@@ -170,3 +189,15 @@ async def _check_change(records: Records, agent_id: str, body: AgentChange, role
 async def _check_pool(records: Records, pool: str) -> None:
     if await records.get(Pool, pool) is None:
         raise InvalidInput(FieldProblem(pointer("pool"), "no such pool"))
+
+
+async def _check_also_pools(records: Records, pools: Sequence[str]) -> None:
+    missing = await missing_pools(records, pools)
+    if missing:
+        raise InvalidInput(
+            *(
+                FieldProblem(pointer("also_pools", at), "no such pool")
+                for at, pool in enumerate(pools)
+                if pool in missing
+            )
+        )

@@ -8,8 +8,12 @@ from pydantic import BaseModel, Field, JsonValue
 
 from api.conversation_shape import ConversationAnswer, ConversationState, answer_of, conversation_answer
 from api.cursors import Page, Pages
+from api.fields import Answer
 from api.route import BatonRoute, Caller, Context, Records
 from api.sight import seen_conversation, viewer_of
+from domain.routing.success import SuccessLearner
+from domain.routing.waiting import WaitingAccount
+from storage.ledger.why_waiting import why_waiting
 from storage.records.conversations import (
     ConversationFilter,
     ConversationOrder,
@@ -21,6 +25,9 @@ from storage.records.timeline import TimelineEntry, list_timeline
 from storage.tables import Conversation, RoutingDecision
 
 router = APIRouter(prefix="/v1/conversations", route_class=BatonRoute, tags=["desk"])
+
+_NOTHING_LEARNED = SuccessLearner().model()
+"""Who is likely to resolve it decides who takes it; it hardly tells why nobody does."""
 
 _Id = Annotated[str | None, Query(max_length=200)]
 
@@ -58,18 +65,58 @@ class TimelineAnswer(BaseModel):
     data: dict[str, JsonValue] | None = Field(examples=[None])
 
 
+class PartAnswer(Answer):
+    name: str = Field(examples=["breach"])
+    value: float = Field(examples=[0.8])
+
+
+class ExclusionAnswer(Answer):
+    reason: str = Field(examples=["capacity"])
+    agents: int = Field(examples=[3])
+
+
+class ChangeAnswer(Answer):
+    at: datetime | None = Field(description="Null when it takes somebody, and not time alone")
+    what: str = Field(examples=["widening: skill levels are lowered by 1"])
+
+
+class WaitingAnswer(Answer):
+    """Why the conversation is still in the queue, and what would change that."""
+
+    sentence: str = Field(examples=["Waits for 40 s, one of 3 in its pool; of 2 agents present: 2 have no room."])
+    reason: str | None = Field(examples=["all_full"], description="Null when it could be offered at the next pass")
+    waited_seconds: float = Field(examples=[40.0], description="Since it first asked for somebody; nothing rewrites it")
+    widening_step: int = Field(examples=[0])
+    overflow: list[str] = Field(examples=[["many wait"]], description="The overflow rules that hold in its pool")
+    urgency: float = Field(examples=[1.62])
+    urgency_parts: list[PartAnswer] = Field(description="They add up to the urgency")
+    present: int = Field(examples=[2], description="Agents who are present in the pools that it reaches")
+    exclusions: list[ExclusionAnswer]
+    waits_for: str | None = Field(examples=[None], description="The agent it is worth waiting for")
+    changes: list[ChangeAnswer] = Field(description="The next first; those that somebody must make last")
+    policy_version: str = Field(examples=["settings-4b0f2c"])
+
+
 class DecisionAnswer(BaseModel):
     id: str = Field(examples=["dec_06b2m4x0a8v3c5d7e9f1g2h3j4"])
     offer_id: str | None = Field(examples=["off_06b2m4x0a8v3c5d7e9f1g2h3j4"])
     offer_state: str | None = Field(examples=["accepted"])
     pool: str = Field(examples=["default"])
     at: datetime
-    policy_version: str = Field(examples=["4b0f2c"])
-    model_version: str = Field(examples=["prior"])
+    policy_version: str = Field(examples=["settings-4b0f2c"])
+    model_version: str = Field(examples=["success-1042"])
+    agent_id: str = Field(examples=["agt_06b2m4x0a8v3c5d7e9f1g2h3j4"])
+    runner_up: str | None = Field(examples=["agt_06b2m4x0a8v3c5d7e9f1g2h3j5"])
+    sentence: str = Field(examples=["billing, 0.83 likely to resolve (team 0.71), waited 12 s; nobody else could."])
     record: dict[str, JsonValue] = Field(
-        description="Candidates with their score parts, exclusions with their reasons, and the decision in a sentence",
-        examples=[{"sentence": "Alex: speaks the language and resolves billing best"}],
+        description="Candidates with their score parts, exclusions with their reasons, the parts of the urgency, the"
+        " widening step, the estimate of success",
+        examples=[{"score": 2.1, "widening_step": 0, "candidates": [], "exclusions": [], "urgency_parts": []}],
     )
+
+
+class RoutingAnswer(Page[DecisionAnswer]):
+    waiting: WaitingAnswer | None = Field(description="While it waits in a queue")
 
 
 @router.get("", summary="The conversations the caller may see")
@@ -125,8 +172,8 @@ async def timeline(
     )
 
 
-@router.get("/{id}/routing", summary="Why it went to whom: the routing decisions, the newest first")
-async def routing(id: str, caller: Caller, records: Records, pages: Pages) -> Page[DecisionAnswer]:  # noqa: A002 -- the path's word
+@router.get("/{id}/routing", summary="Why it went to whom, the newest decision first, and why it waits")
+async def routing(id: str, caller: Caller, context: Context, records: Records, pages: Pages) -> RoutingAnswer:  # noqa: A002 -- the path's word
     await seen_conversation(records, caller, id)
     of = f"routing {id}"
     key = pages.after(of, 2)
@@ -135,7 +182,9 @@ async def routing(id: str, caller: Caller, records: Records, pages: Pages) -> Pa
     shown = found[: pages.limit]
     more = len(found) > len(shown)
     last = shown[-1][0] if more else None
-    return Page(
+    waiting = await why_waiting(context.database, id, _NOTHING_LEARNED)
+    return RoutingAnswer(
+        waiting=None if waiting is None else _waiting_answer(waiting),
         data=[_decision_answer(decision, state) for decision, state in shown],
         next_cursor=None if last is None else pages.cursor(of, (last.at.isoformat(), last.id)),
         has_more=more,
@@ -175,6 +224,23 @@ def _timeline_answer(entry: TimelineEntry) -> TimelineAnswer:
     )
 
 
+def _waiting_answer(waiting: WaitingAccount) -> WaitingAnswer:
+    return WaitingAnswer(
+        sentence=waiting.sentence,
+        reason=waiting.reason,
+        waited_seconds=waiting.waited.total_seconds(),
+        widening_step=waiting.widening_step,
+        overflow=list(waiting.overflow),
+        urgency=waiting.urgency,
+        urgency_parts=[PartAnswer.model_validate(part) for part in waiting.urgency_parts],
+        present=waiting.present,
+        exclusions=[ExclusionAnswer.model_validate(count) for count in waiting.exclusions],
+        waits_for=waiting.waits_for,
+        changes=[ChangeAnswer.model_validate(change) for change in waiting.changes],
+        policy_version=waiting.policy_version,
+    )
+
+
 def _decision_answer(decision: RoutingDecision, offer_state: str | None) -> DecisionAnswer:
     return DecisionAnswer(
         id=decision.id,
@@ -184,5 +250,8 @@ def _decision_answer(decision: RoutingDecision, offer_state: str | None) -> Deci
         at=decision.at,
         policy_version=decision.policy_version,
         model_version=decision.model_version,
+        agent_id=str(decision.record["agent_id"]),
+        runner_up=None if decision.record["runner_up"] is None else str(decision.record["runner_up"]),
+        sentence=str(decision.record["sentence"]),
         record=decision.record,
     )

@@ -34,6 +34,32 @@ class OverflowAnswer(BaseModel):
     protection: float = Field(examples=[1.5])
 
 
+class CustomerValueAnswer(BaseModel):
+    segments: dict[str, float] = Field(examples=[{"standard": 1.0, "gold": 1.35}])
+    contracts: dict[str, float] = Field(examples=[{"enterprise": 1.3}])
+    average_lifetime_value: float | None = Field(examples=[1200.0])
+    renewal_days: int = Field(examples=[30])
+    renewal_boost: float = Field(examples=[0.5])
+    at_risk_below: float = Field(examples=[0.4])
+    at_risk_boost: float = Field(examples=[0.4])
+
+
+class OutageAnswer(BaseModel):
+    name: str = Field(examples=["payments are down"])
+    intents: list[str] = Field(examples=[["payment_failed"]])
+    products: list[str] = Field(examples=[["payments"]])
+    active: bool = Field(examples=[True])
+    effect: str = Field(examples=["raise"], description="raise: they go first; batch: they wait for the one answer")
+    weight: float = Field(examples=[1.0])
+
+
+class IntentAnswer(BaseModel):
+    skills: dict[str, int] = Field(examples=[{"billing": 2}])
+    product: str | None = Field(examples=["payments"])
+    complexity: int = Field(examples=[2])
+    usual_seconds: float = Field(examples=[480.0])
+
+
 class SettingsAnswer(BaseModel):
     offer_timeout_seconds: dict[Channel, float] = Field(examples=[{"voice": 20.0, "email": 300.0}])
     auto_accept: dict[Channel, bool] = Field(examples=[{"email": True}])
@@ -47,6 +73,12 @@ class SettingsAnswer(BaseModel):
     widening: list[WideningAnswer]
     overflow: list[OverflowAnswer]
     preference_epsilon: float = Field(examples=[0.02])
+    exploration: float = Field(examples=[0.02])
+    longest_wait_seconds: float | None = Field(examples=[28800.0])
+    urgency_weights: dict[str, float] = Field(examples=[{"wait": 0.25, "breach": 2.0}])
+    customer_value: CustomerValueAnswer
+    outages: list[OutageAnswer]
+    intents: dict[str, IntentAnswer]
     presence_grace_seconds: float = Field(examples=[45.0])
     reassign_on_away: bool = Field(examples=[False])
     max_reroutes: int = Field(examples=[5])
@@ -73,6 +105,12 @@ class SettingsChange(Body):
     widening: JsonValue = left_out()
     overflow: JsonValue = left_out()
     preference_epsilon: JsonValue = left_out()
+    exploration: JsonValue = left_out()
+    longest_wait_seconds: JsonValue = left_out()
+    urgency_weights: JsonValue = left_out()
+    customer_value: JsonValue = left_out()
+    outages: JsonValue = left_out()
+    intents: JsonValue = left_out()
     presence_grace_seconds: JsonValue = left_out()
     reassign_on_away: JsonValue = left_out()
     max_reroutes: JsonValue = left_out()

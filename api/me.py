@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.access import Role
 from api.problems import Forbidden, NotFound
 from api.route import BatonRoute, Caller, Context, Records
-from storage.ledger.matching import read_settings
+from storage.ledger.case_facts import read_settings
 from storage.ledger.presence import Presence, change_presence
 from storage.tables import Agent
 

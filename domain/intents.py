@@ -19,6 +19,9 @@ OUT_OF_SCOPE: Final = "out_of_scope"
 TRIAGE: Final = "triage"
 """The skill, and the profile, of a case whose intent nobody is sure of."""
 
+HARD_COMPLEXITY: Final = 4
+"""From this complexity on a case is hard: several in a row wear a person out."""
+
 DEFAULT_CONFIDENCE_THRESHOLD: Final = 0.5
 """Probability below which a person decides what the customer wants."""
 
@@ -105,6 +108,10 @@ class IntentProfile:
             raise ValueError(f"{self.intent} has complexity {self.complexity}, outside 1 to 5")
         if self.usual_time <= timedelta(0):
             raise ValueError(f"{self.intent} takes no time")
+
+    @property
+    def is_hard(self) -> bool:
+        return self.complexity >= HARD_COMPLEXITY
 
 
 def profile_for(

@@ -13,8 +13,9 @@ from typing import Final, TypeVar
 
 from domain.channels import Channel
 from domain.errors import FieldProblem, InvalidInput, pointer
-from domain.intents import DEFAULT_CONFIDENCE_THRESHOLD
-from domain.routing.policy import OverflowRule, RoutingPolicy, WideningStep
+from domain.intents import DEFAULT_CONFIDENCE_THRESHOLD, HIGHEST_LEVEL, LOWEST_LEVEL, PROFILES, IntentProfile
+from domain.routing.business import Outage, OutageEffect, ValueRules
+from domain.routing.policy import OverflowRule, RoutingPolicy, UrgencyWeights, WideningStep
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Value = TypeVar("Value")
@@ -24,6 +25,11 @@ _NOTHING: Final[Mapping[str, Json]] = MappingProxyType({})
 _CHANNEL_NAMES: Final = frozenset(channel.value for channel in Channel)
 _CHAT_LIKE: Final = 34
 _SOCIAL: Final = 25
+
+_URGENCY: Final = {
+    name: getattr(UrgencyWeights(), name) for name in ("priority", "wait", "breach", "sentiment", "business")
+}
+_MOST_WEIGHT: Final = 100.0
 
 _OFFER_TIMEOUTS: Final = {
     Channel.VOICE: timedelta(seconds=20),
@@ -75,6 +81,16 @@ class Settings:
     overflow: tuple[OverflowRule, ...] = ()
     preference_epsilon: float = 0.02
     """How much success probability a customer may lose so that an agent gets what they want."""
+    exploration: float = 0.02
+    """How much success probability uncertainty may add to an estimate, so that new agents get cases too."""
+    longest_wait: timedelta | None = timedelta(hours=8)
+    """Past it a conversation goes before all that have not waited so long, whatever anybody else is worth."""
+    urgency_weights: Mapping[str, float] = field(default_factory=lambda: dict(_URGENCY))
+    """What each part of the urgency weighs, by the names of `UrgencyWeights`."""
+    customer_value: ValueRules = field(default_factory=ValueRules)
+    outages: tuple[Outage, ...] = ()
+    intents: Mapping[str, IntentProfile] = field(default_factory=dict)
+    """Intents of the house's own, or shipped ones that ask for something else here."""
     presence_grace: timedelta = timedelta(seconds=45)
     """How long an agent's console may be silent before the agent counts as gone."""
     reassign_on_away: bool = False
@@ -84,6 +100,11 @@ class Settings:
     default_pool: str = "default"
     intent_confidence_threshold: float = DEFAULT_CONFIDENCE_THRESHOLD
     """Below it, a case goes to people whose skill is triage."""
+
+    @property
+    def profiles(self) -> Mapping[str, IntentProfile]:
+        """What every intent asks for: the shipped ones, and over them the house's own."""
+        return {**PROFILES, **self.intents}
 
 
 DEFAULTS: Final = Settings()
@@ -109,6 +130,12 @@ def settings_from_json(document: Mapping[str, Json]) -> Settings:
         widening=read.many("widening", DEFAULTS.widening, read.widening_step),
         overflow=read.many("overflow", DEFAULTS.overflow, read.overflow_rule),
         preference_epsilon=read.one("preference_epsilon", DEFAULTS.preference_epsilon, read.probability),
+        exploration=read.one("exploration", DEFAULTS.exploration, read.probability),
+        longest_wait=read.one("longest_wait_seconds", DEFAULTS.longest_wait, _or_null(read.positive_duration)),
+        urgency_weights=read.one("urgency_weights", DEFAULTS.urgency_weights, read.urgency_weights),
+        customer_value=read.inner("customer_value", DEFAULTS.customer_value, read.value_rules),
+        outages=read.many("outages", DEFAULTS.outages, read.outage),
+        intents=read.one("intents", DEFAULTS.intents, read.intents),
         presence_grace=read.one("presence_grace_seconds", DEFAULTS.presence_grace, read.positive_duration),
         reassign_on_away=read.one("reassign_on_away", DEFAULTS.reassign_on_away, read.boolean),
         max_reroutes=read.one("max_reroutes", DEFAULTS.max_reroutes, read.count),
@@ -137,6 +164,12 @@ def settings_to_json(settings: Settings) -> dict[str, Json]:
         "widening": [_widening_step(step) for step in settings.widening],
         "overflow": [_overflow_rule(rule) for rule in settings.overflow],
         "preference_epsilon": settings.preference_epsilon,
+        "exploration": settings.exploration,
+        "longest_wait_seconds": None if settings.longest_wait is None else _seconds(settings.longest_wait),
+        "urgency_weights": dict(settings.urgency_weights),
+        "customer_value": _value_rules(settings.customer_value),
+        "outages": [_outage(outage) for outage in settings.outages],
+        "intents": {name: _profile(profile) for name, profile in settings.intents.items()},
         "presence_grace_seconds": _seconds(settings.presence_grace),
         "reassign_on_away": settings.reassign_on_away,
         "max_reroutes": settings.max_reroutes,
@@ -179,6 +212,38 @@ def _overflow_rule(rule: OverflowRule) -> Json:
         "to_pools": list(rule.to_pools),
         "protect_value_over": rule.protect_value_over,
         "protection": rule.protection,
+    }
+
+
+def _value_rules(rules: ValueRules) -> Json:
+    return {
+        "segments": dict(rules.segments),
+        "contracts": dict(rules.contracts),
+        "average_lifetime_value": rules.average_lifetime_value,
+        "renewal_days": rules.renewal_days,
+        "renewal_boost": rules.renewal_boost,
+        "at_risk_below": rules.at_risk_below,
+        "at_risk_boost": rules.at_risk_boost,
+    }
+
+
+def _outage(outage: Outage) -> Json:
+    return {
+        "name": outage.name,
+        "intents": list(outage.intents),
+        "products": list(outage.products),
+        "active": outage.active,
+        "effect": outage.effect.value,
+        "weight": outage.weight,
+    }
+
+
+def _profile(profile: IntentProfile) -> Json:
+    return {
+        "skills": dict(profile.required_skills),
+        "product": profile.product,
+        "complexity": profile.complexity,
+        "usual_seconds": _seconds(profile.usual_time),
     }
 
 
@@ -238,6 +303,17 @@ class _Reader:
                 ]
         return tuple(values)
 
+    def inner(self, key: str, default: Value, read: Callable[["_Reader"], Value]) -> Value:
+        """A document within the document; what it leaves out keeps its default."""
+        inner = _Reader(self.one(key, _NOTHING, _object))
+        value = read(inner)
+        try:
+            inner.finish()
+        except InvalidInput as invalid:
+            self._problems += [FieldProblem(pointer(key) + one.pointer, one.detail) for one in invalid.problems]
+            return default
+        return value
+
     def check_widening(self, steps: tuple[WideningStep, ...]) -> None:
         if any(problem.pointer.startswith(pointer("widening")) for problem in self._problems):
             return
@@ -276,6 +352,86 @@ class _Reader:
             protect_value_over=rule.one("protect_value_over", None, _or_null(rule.weight)),
             protection=rule.one("protection", 1.5, rule.weight),
         )
+
+    @staticmethod
+    def value_rules(rules: "_Reader") -> ValueRules:
+        known = DEFAULTS.customer_value
+        return ValueRules(
+            segments={**known.segments, **rules.one("segments", known.segments, rules.weights)},
+            contracts=rules.one("contracts", known.contracts, rules.weights),
+            average_lifetime_value=rules.one(
+                "average_lifetime_value", known.average_lifetime_value, _or_null(rules.weight)
+            ),
+            renewal_days=rules.one("renewal_days", known.renewal_days, rules.count),
+            renewal_boost=rules.one("renewal_boost", known.renewal_boost, rules.bounded_weight),
+            at_risk_below=rules.one("at_risk_below", known.at_risk_below, rules.probability),
+            at_risk_boost=rules.one("at_risk_boost", known.at_risk_boost, rules.bounded_weight),
+        )
+
+    @staticmethod
+    def outage(rule: "_Reader") -> Outage:
+        return Outage(
+            name=rule.one("name", "outage", rule.name),
+            intents=rule.one("intents", (), rule.names),
+            products=rule.one("products", (), rule.names),
+            active=rule.one("active", True, rule.boolean),
+            effect=rule.one("effect", OutageEffect.RAISE, rule.outage_effect),
+            weight=rule.one("weight", 1.0, rule.bounded_weight),
+        )
+
+    @staticmethod
+    def outage_effect(value: Json) -> OutageEffect:
+        if value not in tuple(OutageEffect):
+            raise _Wrong("raise or batch")
+        return OutageEffect(value)
+
+    @staticmethod
+    def urgency_weights(value: Json) -> Mapping[str, float]:
+        given = _object(value)
+        unknown = sorted(given.keys() - _URGENCY.keys())
+        if unknown:
+            raise _Wrong(f"{', '.join(unknown)}: the parts are {', '.join(_URGENCY)}")
+        return {name: _Reader.bounded_weight(given[name]) if name in given else _URGENCY[name] for name in _URGENCY}
+
+    @staticmethod
+    def weights(value: Json) -> Mapping[str, float]:
+        return {_Reader.name(name): _Reader.bounded_weight(weight) for name, weight in _object(value).items()}
+
+    @staticmethod
+    def intents(value: Json) -> Mapping[str, IntentProfile]:
+        profiles: dict[str, IntentProfile] = {}
+        for name, given in _object(value).items():
+            read = _Reader(_object(given))
+            try:
+                profiles[_Reader.name(name)] = IntentProfile(
+                    intent=name,
+                    required_skills=read.one("skills", (), read.skill_needs),
+                    product=read.one("product", None, _or_null(read.name)),
+                    complexity=read.one("complexity", 2, read.count),
+                    usual_time=read.one("usual_seconds", timedelta(minutes=8), read.positive_duration),
+                )
+                read.finish()
+            except InvalidInput as invalid:
+                raise _Wrong(f"{name}{invalid.problems[0].pointer}: {invalid.problems[0].detail}") from invalid
+            except ValueError as error:
+                raise _Wrong(str(error)) from error
+        return profiles
+
+    @staticmethod
+    def skill_needs(value: Json) -> tuple[tuple[str, int], ...]:
+        levels: dict[str, int] = {}
+        for skill, level in _object(value).items():
+            if isinstance(level, bool) or not isinstance(level, int) or not LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
+                raise _Wrong("levels are whole numbers from 1 to 5")
+            levels[_Reader.name(skill)] = level
+        return tuple(levels.items())
+
+    @staticmethod
+    def bounded_weight(value: Json) -> float:
+        number = _number(value)
+        if not 0 <= number <= _MOST_WEIGHT:
+            raise _Wrong(f"a number from 0 to {_MOST_WEIGHT:g}")
+        return number
 
     @staticmethod
     def duration(value: Json) -> timedelta:

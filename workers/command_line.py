@@ -16,6 +16,7 @@ from rich.console import Console
 
 from workers.embedded.errors import EmbeddedStackError
 from workers.embedded.stack import StackInfo, log_to_stderr, run_stack, stop_on_signals
+from workers.model_commands import evaluate, models, train
 from workers.settings import ProcessSettings
 from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
 from workflows.payload_codec import codec_pass
@@ -25,6 +26,9 @@ BAD_SETTINGS: Final = 78
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Customer-support routing that drops nothing.")
 customers = typer.Typer(no_args_is_help=True, help="What is done to customers in bulk.")
 app.add_typer(customers, name="customers")
+app.command()(train)
+app.command()(evaluate)
+app.add_typer(models, name="models")
 _console = Console(stderr=True)
 
 CsvFile = Annotated[

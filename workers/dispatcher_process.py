@@ -20,6 +20,8 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.dispatch import HEARTBEAT, PoolDispatch
+from activities.learned_success import LearnedFromLedger
+from activities.stand_in import StandIn
 from storage.database import Database
 from workers.health_port import serve_health
 from workers.settings import ProcessSettings
@@ -46,18 +48,19 @@ async def run_dispatcher(settings: ProcessSettings, stop: asyncio.Event) -> None
             client = await connect_patiently(settings, stop)
             if client is None:
                 return
-            async with dispatcher_worker(client, database):
-                await _keep_dispatchers(client, database, stop)
+            success = LearnedFromLedger(database)
+            async with dispatcher_worker(client, database, success):
+                await asyncio.gather(_keep_dispatchers(client, database, stop), StandIn(database, success).run(stop))
     finally:
         await database.close()
 
 
-def dispatcher_worker(client: Client, database: Database) -> Worker:
+def dispatcher_worker(client: Client, database: Database, success: LearnedFromLedger | None = None) -> Worker:
     return Worker(
         client,
         task_queue=DISPATCH,
         workflows=[DispatcherWorkflow],
-        activities=[PoolDispatch(database).keep_matching],
+        activities=[PoolDispatch(database, success).keep_matching],
         # A workflow task for a worker that has died would wait for it; these workflows are cheap to read again.
         max_cached_workflows=0,
         # By default the SDK holds heartbeats back until most of the timeout is gone, and a busy machine does the rest.

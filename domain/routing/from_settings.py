@@ -1,29 +1,45 @@
 """What an admin's settings mean to the routing engine: the policy of a pool's passes, what a customer counts."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Final
 
 from domain.routing.eligibility import needs_at
 from domain.routing.model import WaitingCase
-from domain.routing.policy import RoutingPolicy
+from domain.routing.policy import RoutingPolicy, UrgencyWeights, WaitingWorth
 from domain.settings import Settings
 
 HIGHEST_PRIORITY: Final = 1
 
-VALUE_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
-    {"standard": 1.0, "silver": 1.15, "gold": 1.35, "platinum": 1.6}
-)
-"""How much more urgent the same case is for a customer of a segment; a factor, 1 for the average customer."""
-
 
 def policy_of(settings: Settings) -> RoutingPolicy:
     """The policy for pools that serve every channel; its version names the knobs, so that a replay knows them."""
-    policy = RoutingPolicy(widening=settings.widening, overflow=settings.overflow, epsilon=settings.preference_epsilon)
-    fingerprint = hashlib.sha256(repr(replace(policy, version="")).encode()).hexdigest()[:12]
-    return replace(policy, version=f"settings-{fingerprint}")
+    weights = settings.urgency_weights
+    policy = RoutingPolicy(
+        widening=settings.widening,
+        overflow=settings.overflow,
+        urgency=UrgencyWeights(
+            priority=weights["priority"],
+            wait=weights["wait"],
+            breach=weights["breach"],
+            sentiment=weights["sentiment"],
+            business=weights["business"],
+        ),
+        waiting=WaitingWorth(affinity_wait=settings.owner_grace),
+        longest_wait=settings.longest_wait,
+        epsilon=settings.preference_epsilon,
+        exploration=settings.exploration,
+    )
+    return replace(policy, version=_version(replace(policy, version="")))
+
+
+def context_version(settings: Settings) -> str:
+    """Changes with whatever gives a waiting case its form: a queue read under another one is read anew."""
+    return _version((settings.widening, settings.customer_value, settings.outages, settings.intents))
+
+
+def _version(knobs: object) -> str:
+    return f"settings-{hashlib.sha256(repr(knobs).encode()).hexdigest()[:12]}"
 
 
 def made_urgent(case: WaitingCase, policy: RoutingPolicy) -> WaitingCase:

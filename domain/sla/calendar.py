@@ -132,6 +132,27 @@ def next_opening(calendar: Calendar | None, at: datetime) -> datetime:
     return opens
 
 
+def open_until(calendar: Calendar | None, at: datetime) -> datetime | None:
+    """Return the instant (UTC) at which the present open time ends, `at` itself when closed, None when it never ends.
+
+    Spans that adjoin, such as one until midnight and one from midnight, are one.
+
+    Raises:
+        NeverOpenError: the calendar stays closed for longer than `SEARCH_LIMIT`.
+    """
+    instant = _in_utc(at)
+    if calendar is None:
+        return None
+    reached = instant
+    for opens, closes in _open_spans(calendar, instant):
+        if opens > reached:
+            return reached
+        reached = closes
+        if reached - instant > SEARCH_LIMIT:
+            return None
+    raise AssertionError("open spans never end")  # pragma: no cover
+
+
 def _open_spans(calendar: Calendar, start: datetime) -> Iterator[tuple[datetime, datetime]]:
     """Yield the open spans from `start` on, in order, the first cut to begin at or after `start`."""
     day = start.astimezone(ZoneInfo(calendar.zone)).date()

@@ -17,7 +17,11 @@ WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _FACTS: Final = """
 select c.id as conversation_id, c.customer_id, c.pool, c.subject, c.intent, c.intent_confidence, c.sentiment,
-       c.language, c.owner_id, u.segment, u.languages,
+       c.language, c.owner_id, u.segment, u.languages, u.attributes ->> 'product' as product,
+       case when c.state not in ('wrap_up', 'resolved') then (
+            select i.corrected from intent_corrections i
+            where i.conversation_id = c.id and i.episode = c.episode order by i.at desc, i.id desc limit 1)
+       end as corrected_intent,
        array(select case when m.subject is null then m.text else m.subject || E'\\n' || m.text end
              from messages m where m.id = any(%(messages)s) order by m.at, m.id) as texts,
        coalesce((select m.channel from messages m
@@ -29,6 +33,8 @@ select c.id as conversation_id, c.customer_id, c.pool, c.subject, c.intent, c.in
 from conversations c join customers u on u.id = c.customer_id
 where c.id = %(conversation)s
 """
+_SETTINGS: Final = "select key, value from settings"
+_SPOKEN: Final = "select distinct jsonb_array_elements_text(languages) from agents where active"
 _POLICIES: Final = """
 select p.id, p.name, p.version, p.applies_to, p.targets, p.warn_fraction, p.pause_on, p.rank,
        c.time_zone, c.weekly, c.holidays
@@ -38,7 +44,11 @@ from sla_policies p left join calendars c on c.id = p.calendar_id where p.active
 
 @dataclass(frozen=True, slots=True)
 class CaseFacts:
-    """One conversation's case; `texts` are the words of the messages asked for, oldest first."""
+    """One conversation's case; `texts` are the words of the messages asked for, oldest first.
+
+    `corrected_intent` is a person's word on the present episode, which no message overrides. `product` is the one that
+    the customer is known to use.
+    """
 
     conversation_id: str
     customer_id: str
@@ -51,6 +61,8 @@ class CaseFacts:
     owner_id: str | None
     segment: str
     languages: list[str]
+    product: str | None
+    corrected_intent: str | None
     texts: list[str]
     channel: str
     rules_changed_at: datetime | None
@@ -78,11 +90,26 @@ async def read_case(connection: LedgerConnection, conversation_id: str, message_
     return facts
 
 
+async def read_settings(connection: LedgerConnection) -> Settings:
+    """What the admin has set, defaults for the rest.
+
+    Raises:
+        InvalidInput: a stored setting cannot be read.
+    """
+    rows = await (await connection.execute(_SETTINGS)).fetchall()
+    document: dict[str, Json] = dict(rows)
+    return settings_from_json(document)
+
+
 async def read_house_rules(connection: LedgerConnection, now: datetime) -> HouseRules:
-    cursor = await connection.execute("select key, value from settings")
-    document: dict[str, Json] = {str(row[0]): row[1] for row in await cursor.fetchall()}
+    settings = await read_settings(connection)
     cursor = await connection.execute(_POLICIES)
-    return HouseRules(settings_from_json(document), tuple(_policy(row, now) for row in await cursor.fetchall()))
+    return HouseRules(settings, tuple(_policy(row, now) for row in await cursor.fetchall()))
+
+
+async def read_spoken_languages(connection: LedgerConnection) -> frozenset[str]:
+    """The languages that somebody in service speaks."""
+    return frozenset(row[0] for row in await (await connection.execute(_SPOKEN)).fetchall())
 
 
 def calendar_from(

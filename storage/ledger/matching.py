@@ -8,38 +8,30 @@ agents, it stands in nobody's way for ever, although the others lock tickets fir
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 from psycopg import IntegrityError
-from psycopg.rows import class_row
 
-from domain.channels import Channel
 from domain.errors import InvalidInput
+from domain.routing.expected_success import WithExpectations
 from domain.routing.from_settings import policy_of, pools_reached
 from domain.routing.matching import match
-from domain.routing.model import (
-    AgentCapacity,
-    AgentKind,
-    Decision,
-    Matching,
-    SuccessModel,
-    Unmatched,
-)
-from domain.settings import DEFAULTS, Json, Settings, settings_from_json
+from domain.routing.model import Decision, Matching, SuccessModel, Unmatched
+from domain.settings import DEFAULTS
 from storage.database import Database, LedgerConnection
 from storage.ids import new_id
-from storage.ledger.pool_queue import PoolQueue, Ticket
+from storage.ledger.case_facts import read_settings
+from storage.ledger.pool_queue import PoolQueue
+from storage.ledger.roster import AgentReader
+from storage.ledger.ticket import Ticket
 
 QUEUE_CHANNEL: Final = "baton_queue"
 REASONS_UP_TO: Final = 1_000
 """Longer queues are not told, ticket by ticket, why they wait: it would cost more than the matching."""
-
-_EVERY_CHANNEL: Final = frozenset(channel.value for channel in Channel)
-_TRANSFERS_ONLY: Final = "transfers_only"
 
 _TAKE_LEASE: Final = """
 insert into dispatcher_leases (pool, token, holder, taken_at) values (%s, 1, %s, clock_timestamp())
@@ -47,31 +39,23 @@ on conflict (pool) do update
     set token = dispatcher_leases.token + 1, holder = excluded.holder, taken_at = excluded.taken_at
 returning token
 """
-_HOLD_LEASE: Final = "select token, clock_timestamp() from dispatcher_leases where pool = %s for no key update"
-_SETTINGS: Final = "select key, value from settings"
+_HOLD_LEASE: Final = """
+update dispatcher_leases set passed_at = clock_timestamp() where pool = %s and token = %s returning clock_timestamp()
+"""
+_NEGLECTED: Final = """
+select l.pool, l.token from dispatcher_leases l
+where coalesce(l.passed_at, l.taken_at) < clock_timestamp() - %s
+  and exists (select from queue_tickets t where t.pool = l.pool)
+order by l.pool
+"""
 _ANYONE_FREE: Final = """
 select exists (
     select from agents a
     where a.active and a.presence in ('online', 'transfers_only')
       and least(a.capacity, a.load_limit) - a.load >= (select min(t.units) from queue_tickets t where t.pool = %(pool)s)
-      and (a.pool = any(%(pools)s)
+      and (a.pool = any(%(pools)s) or a.also_pools ?| %(pools)s
            or a.id in (select t.only_agent from queue_tickets t where t.pool = %(pool)s and t.only_agent is not null))
 )
-"""
-_AGENTS: Final = """
-select id, pool, kind, skills, languages, least(capacity, load_limit) as capacity, load, channel_ceilings, preferences,
-       presence, last_assigned_at
-from agents
-where active and presence in ('online', 'transfers_only') and (pool = any(%s) or id = any(%s))
-order by id
-for no key update
-"""
-_CHANNEL_LOADS: Final = """
-select agent_id, channel, count(*) from (
-    select agent_id, channel from assignments where ended_at is null and units > 0 and agent_id = any(%(agents)s)
-    union all
-    select agent_id, channel from offers where state = 'pending' and agent_id = any(%(agents)s)
-) as held group by agent_id, channel
 """
 _OFFER: Final = """
 with decided as materialized (
@@ -148,38 +132,6 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class _AgentRow:
-    id: str
-    pool: str
-    kind: str
-    skills: dict[str, int]
-    languages: list[str]
-    capacity: int
-    load: int
-    channel_ceilings: dict[str, int]
-    preferences: dict[str, float]
-    presence: str
-    last_assigned_at: datetime | None
-
-    def offered_capacity(self, channel_load: dict[str, int]) -> AgentCapacity:
-        return AgentCapacity(
-            agent_id=self.id,
-            pools=(self.pool,),
-            capacity=self.capacity,
-            accepts=_EVERY_CHANNEL,
-            load=self.load,
-            skills=self.skills,
-            languages=frozenset(self.languages),
-            channel_load=channel_load,
-            channel_ceilings=self.channel_ceilings,
-            transfers_only=self.presence == _TRANSFERS_ONLY,
-            last_assigned_at=self.last_assigned_at,
-            preferences=self.preferences,
-            kind=AgentKind(self.kind),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _OfferSignal:
     """The fields of the workflow's `OfferMade`."""
 
@@ -231,15 +183,15 @@ async def take_lease(database: Database, pool: str, holder: str) -> Lease:
     return Lease(pool, row[0])
 
 
-async def read_settings(connection: LedgerConnection) -> Settings:
-    """What the admin has set, defaults for the rest.
+async def neglected_pools(database: Database, unseen_for: timedelta) -> list[Lease]:
+    """The pools in which somebody waits and nobody has looked for so long, under the lease that is in force.
 
-    Raises:
-        InvalidInput: a stored setting cannot be read.
+    A pass under another holder's lease is safe: passes of a pool exclude each other, and each reads what it decides on
+    after it has the lease's row.
     """
-    rows = await (await connection.execute(_SETTINGS)).fetchall()
-    document: dict[str, Json] = dict(rows)
-    return settings_from_json(document)
+    async with database.ledger.connection() as connection:
+        rows = await (await connection.execute(_NEGLECTED, (unseen_for,))).fetchall()
+    return [Lease(pool, token) for pool, token in rows]
 
 
 async def match_pool(
@@ -248,17 +200,20 @@ async def match_pool(
     success: SuccessModel,
     *,
     queue: PoolQueue | None = None,
+    agents: AgentReader | None = None,
     passed_over: Sequence[str] = (),
 ) -> Pass:
     """Offer what waits in the pool to who is free, in one transaction; `passed_over` conversations are left alone.
 
-    A `queue` kept from pass to pass spares reading again what has not changed; whatever it holds, the ledger decides.
+    A `queue` and `agents` kept from pass to pass spare reading again what has not changed; whatever they hold, the
+    ledger decides.
     An offer that a constraint refuses is left out and told; the others are made.
 
     Raises:
         FencedOffError: the lease is no longer ours; nothing was changed.
     """
     queue = PoolQueue(lease.pool) if queue is None else queue
+    reader = AgentReader() if agents is None else agents
     async with database.ledger.connection() as connection:
         now = await _hold(connection, lease)
         try:
@@ -270,13 +225,21 @@ async def match_pool(
         found = await (await connection.execute(_ANYONE_FREE, {"pool": lease.pool, "pools": pools})).fetchone()
         if found is None or not found[0]:
             return Pass(now, settings_unreadable=unreadable)
-        await queue.follow(connection, policy, list(passed_over))
+        await queue.follow(connection, settings, policy, now, list(passed_over))
         if not queue.tickets:
             return Pass(now, settings_unreadable=unreadable)
-        agents = await _lock_agents(connection, pools, queue.tickets.values())
+        in_brief = len(queue.tickets) > REASONS_UP_TO
+        roster = await reader.locked(connection, pools, queue.tickets, settings, policy, now, briefly=in_brief)
         # A long queue takes a while to solve: the loop has heartbeats to send meanwhile.
         matching: Matching = await asyncio.to_thread(
-            match, queue.waiting, agents, policy, success, now, tell_unmatched=len(queue.tickets) <= REASONS_UP_TO
+            match,
+            queue.waiting,
+            roster.agents,
+            policy,
+            WithExpectations(success, roster.expected) if roster.expected else success,
+            now,
+            soon_free=roster.soon_free,
+            tell_unmatched=not in_brief,
         )
         held = await queue.lock(connection, [decision.conversation_id for decision in matching.decisions])
         decided = [
@@ -286,41 +249,22 @@ async def match_pool(
         ]
         refused = await _write(connection, lease.pool, decided, now)
         lost = {one.conversation_id for one in refused}
-        return Pass(
-            now,
-            tuple(
-                MadeOffer(one.offer_id, one.conversation_id, one.agent_id)
-                for one in decided
-                if one.conversation_id not in lost
-            ),
-            tuple(refused),
-            matching.unmatched,
-            matching.next_change_at,
-            unreadable,
+        made = tuple(
+            MadeOffer(one.offer_id, one.conversation_id, one.agent_id)
+            for one in decided
+            if one.conversation_id not in lost
         )
+    queue.offered(one.conversation_id for one in made)
+    return Pass(now, made, tuple(refused), matching.unmatched, matching.next_change_at, unreadable)
 
 
 async def _hold(connection: LedgerConnection, lease: Lease) -> datetime:
-    row = await (await connection.execute(_HOLD_LEASE, (lease.pool,))).fetchone()
-    if row is None or row[0] != lease.token:
+    row = await (await connection.execute(_HOLD_LEASE, (lease.pool, lease.token))).fetchone()
+    if row is None:
         raise FencedOffError(lease.pool)
-    now: datetime = row[1]
+    # Told once the row is ours, so that passes of one pool see the time go forward.
+    now: datetime = row[0]
     return now
-
-
-async def _lock_agents(
-    connection: LedgerConnection, pools: Sequence[str], tickets: Iterable[Ticket]
-) -> list[AgentCapacity]:
-    named = {ticket.only_agent for ticket in tickets if ticket.only_agent is not None}
-    async with connection.cursor(row_factory=class_row(_AgentRow)) as cursor:
-        await cursor.execute(_AGENTS, (list(pools), list(named)))
-        agents = await cursor.fetchall()
-    loads: dict[str, dict[str, int]] = {agent.id: {} for agent in agents if agent.channel_ceilings}
-    if loads:
-        held = await connection.execute(_CHANNEL_LOADS, {"agents": list(loads)})
-        async for agent_id, channel, count in held:
-            loads[agent_id][channel] = count
-    return [agent.offered_capacity(loads.get(agent.id, {})) for agent in agents]
 
 
 def _decided(decision: Decision, ticket: Ticket, now: datetime) -> _DecidedOffer:

@@ -1,23 +1,36 @@
-"""The waiting queue of a pool, kept from one pass to the next: a pass reads only the tickets that have changed."""
+"""The waiting queue of a pool, kept from one pass to the next: a pass reads only the tickets that have changed.
 
-from dataclasses import dataclass
+Every write of a ticket marks it with its transaction. A pass reads what was marked by a transaction that may not have
+been over at the last look, and counts the rows: what has left the queue shows in the count, and only then is the whole
+list compared. The few tickets whose form depends on the time are read at every pass. Some things show in neither, such
+as a customer's new contract: now and then the queue is read anew.
+"""
+
+import time
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 from psycopg.rows import class_row
 
-from domain.routing.from_settings import VALUE_WEIGHTS, made_urgent
-from domain.routing.model import SkillNeed, WaitingCase
+from domain.routing.from_settings import context_version
 from domain.routing.policy import RoutingPolicy
 from domain.routing.queue import WaitingQueue
+from domain.settings import Settings
 from storage.database import LedgerConnection
+from storage.ledger.ticket import COLUMNS, JOINED, Ticket
 
-MOST_TICKETS: Final = 5_000
+MOST_TICKETS: Final = 20_000
+READ_ANEW_AFTER: Final = 60.0
+"""Seconds."""
 _MOST_CHANGES: Final = 50_000
 """A queue remembers every demand it has seen; after so many changes it is read anew."""
 
-# Every update of a row changes its xmin. A warm transfer leaves the conversation with its agent until the next one
-# accepts: that agent is not the next one.
+_LOOK: Final = """
+select pg_snapshot_xmin(pg_current_snapshot())::text, (select count(*) from queue_tickets where pool = %(pool)s),
+       array(select conversation_id from queue_tickets where pool = %(pool)s and changed >= %(since)s::text::xid8)
+"""
+# Every update of a row changes its xmin.
 _STANDING: Final = """
 select t.conversation_id, t.xmin::text, a.agent_id
 from queue_tickets t
@@ -27,71 +40,14 @@ where t.pool = %s and t.conversation_id <> all(%s)
 order by t.urgent desc, t.queued_at, t.conversation_id
 limit %s
 """
-_TICKETS: Final = """
-select t.xmin::text as version, t.conversation_id, t.ticket, t.episode, t.queued_at, t.channel, t.units, t.priority,
-       t.urgent, t.segment, t.intent, t.product, t.sentiment, t.languages, t.required_skills, t.next_breach_at,
-       t.excluded, t.exclusions_clear_at, t.only_agent, t.affinity_agent, t.affinity_at, t.offer_seconds, t.auto_accept,
-       a.agent_id as held_by
-from queue_tickets t
-left join assignments a on a.conversation_id = t.conversation_id and a.ended_at is null
-where t.conversation_id = any(%s)
-"""
+_TICKETS: Final = f"""
+select {COLUMNS} from queue_tickets t {JOINED}
+where t.pool = %s and t.conversation_id = any(%s)
+  and not exists (select from offers o where o.conversation_id = t.conversation_id and o.state = 'pending')
+"""  # noqa: S608 -- put together of constants
 _LOCK: Final = """
 select conversation_id, xmin::text from queue_tickets where conversation_id = any(%s) for update skip locked
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    version: str
-    conversation_id: str
-    ticket: int
-    episode: int
-    queued_at: datetime
-    channel: str
-    units: int
-    priority: int
-    urgent: bool
-    segment: str
-    intent: str | None
-    product: str | None
-    sentiment: float | None
-    languages: list[str]
-    required_skills: list[tuple[str, int]]
-    next_breach_at: datetime | None
-    excluded: list[str]
-    exclusions_clear_at: datetime | None
-    only_agent: str | None
-    affinity_agent: str | None
-    affinity_at: datetime | None
-    offer_seconds: float
-    auto_accept: bool
-    held_by: str | None
-
-    def case(self, pool: str, policy: RoutingPolicy) -> WaitingCase:
-        waiting = WaitingCase(
-            conversation_id=self.conversation_id,
-            ticket=self.ticket,
-            pool=pool,
-            queued_at=self.queued_at,
-            channel=self.channel,
-            units=self.units,
-            required_skills=tuple(SkillNeed(skill, level) for skill, level in self.required_skills),
-            languages=frozenset(self.languages),
-            priority=self.priority,
-            segment=self.segment,
-            value_weight=VALUE_WEIGHTS.get(self.segment, 1.0),
-            intent=self.intent,
-            product=self.product,
-            sentiment=self.sentiment,
-            next_breach_at=self.next_breach_at,
-            excluded=frozenset(self.excluded) | ({self.held_by} if self.held_by is not None else frozenset()),
-            exclusions_clear_at=self.exclusions_clear_at,
-            only_agent=self.only_agent,
-            affinity_agent=self.affinity_agent,
-            affinity_at=self.affinity_at,
-        )
-        return made_urgent(waiting, policy) if self.urgent else waiting
 
 
 class PoolQueue:
@@ -101,29 +57,36 @@ class PoolQueue:
         self.pool = pool
         self.waiting = WaitingQueue()
         self.tickets: dict[str, Ticket] = {}
-        self._policy_version = ""
+        self._form = ("", "")
         self._changes = 0
+        self._seen: str | None = None
+        self._read_anew_at = 0.0
+        self._timely: set[str] = set()
 
-    async def follow(self, connection: LedgerConnection, policy: RoutingPolicy, passed_over: list[str]) -> None:
+    async def follow(
+        self,
+        connection: LedgerConnection,
+        settings: Settings,
+        policy: RoutingPolicy,
+        now: datetime,
+        passed_over: list[str],
+    ) -> None:
         """Take in what is new or changed, the urgent and the oldest first, and let go of what waits no more."""
-        if policy.version != self._policy_version or self._changes > _MOST_CHANGES:
-            self.waiting, self.tickets, self._changes = WaitingQueue(), {}, 0
-            self._policy_version = policy.version
-        cursor = await connection.execute(_STANDING, (self.pool, passed_over, MOST_TICKETS))
-        standing = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
-        gone = [
-            conversation_id
-            for conversation_id, known in self.tickets.items()
-            if standing.get(conversation_id) != (known.version, known.held_by)
-        ]
-        for conversation_id in gone:
-            self._remove(conversation_id)
-        missing = [conversation_id for conversation_id in standing if conversation_id not in self.tickets]
-        if missing:
-            async with connection.cursor(row_factory=class_row(Ticket)) as rows:
-                await rows.execute(_TICKETS, (missing,))
-                for ticket in await rows.fetchall():
-                    self._add(ticket, policy)
+        form = (policy.version, context_version(settings))
+        if form != self._form or self._changes > _MOST_CHANGES or time.monotonic() >= self._read_anew_at:
+            self._forget()
+            self._form = form
+        look = await (await connection.execute(_LOOK, {"pool": self.pool, "since": self._seen or "0"})).fetchone()
+        if look is None:
+            raise RuntimeError("the queue was not counted")
+        is_known = self._seen is not None and not passed_over
+        self._seen, standing, changed = look
+        if is_known:
+            again = [*{*changed, *self._timely}]
+            self._drop(again)
+            await self._take(connection, again, settings, policy, now)
+        if not is_known or standing != len(self.tickets):
+            await self._compare(connection, settings, policy, now, passed_over)
 
     async def lock(self, connection: LedgerConnection, conversation_ids: list[str]) -> frozenset[str]:
         """Those of the conversations that still wait just as they did, held until the transaction ends.
@@ -137,11 +100,50 @@ class PoolQueue:
             if self.tickets[conversation_id].version == version
         )
 
-    def _add(self, ticket: Ticket, policy: RoutingPolicy) -> None:
-        self.tickets[ticket.conversation_id] = ticket
-        self.waiting.add(ticket.case(self.pool, policy))
-        self._changes += 1
+    def offered(self, conversation_ids: Iterable[str]) -> None:
+        """These have left the queue by a commit of ours."""
+        self._drop(conversation_ids)
 
-    def _remove(self, conversation_id: str) -> None:
-        del self.tickets[conversation_id]
-        self.waiting.remove(conversation_id)
+    async def _compare(
+        self,
+        connection: LedgerConnection,
+        settings: Settings,
+        policy: RoutingPolicy,
+        now: datetime,
+        passed_over: list[str],
+    ) -> None:
+        cursor = await connection.execute(_STANDING, (self.pool, passed_over, MOST_TICKETS))
+        standing = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+        self._drop([one for one, known in self.tickets.items() if standing.get(one) != (known.version, known.held_by)])
+        missing = [conversation_id for conversation_id in standing if conversation_id not in self.tickets]
+        await self._take(connection, missing, settings, policy, now)
+
+    async def _take(
+        self,
+        connection: LedgerConnection,
+        conversation_ids: list[str],
+        settings: Settings,
+        policy: RoutingPolicy,
+        now: datetime,
+    ) -> None:
+        if not conversation_ids:
+            return
+        async with connection.cursor(row_factory=class_row(Ticket)) as rows:
+            await rows.execute(_TICKETS.encode(), (self.pool, conversation_ids))
+            for ticket in await rows.fetchall():
+                self.tickets[ticket.conversation_id] = ticket
+                self.waiting.add(ticket.case(self.pool, settings, policy, now))
+                self._changes += 1
+                if ticket.depends_on_time:
+                    self._timely.add(ticket.conversation_id)
+
+    def _drop(self, conversation_ids: Iterable[str]) -> None:
+        for conversation_id in conversation_ids:
+            if self.tickets.pop(conversation_id, None) is not None:
+                self.waiting.remove(conversation_id)
+                self._timely.discard(conversation_id)
+
+    def _forget(self) -> None:
+        self.waiting, self.tickets, self._timely, self._changes = WaitingQueue(), {}, set(), 0
+        self._seen = None
+        self._read_anew_at = time.monotonic() + READ_ANEW_AFTER

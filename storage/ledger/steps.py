@@ -77,7 +77,7 @@ where id = %s and state = 'pending' returning agent_id, units
 """
 _RELEASE: Final = """
 update agents set load = load - %(units)s, load_limit = greatest(capacity, load - %(units)s), updated_at = %(at)s
-where id = %(agent)s returning pool
+where id = %(agent)s returning jsonb_build_array(pool) || also_pools
 """
 _UNRESPONSIVE: Final = """
 with gone as (
@@ -139,11 +139,11 @@ where id = %(id)s and delivery = 'draft' returning delivery
 """
 _RESOLUTION: Final = """
 insert into resolutions
-    (conversation_id, episode, customer_id, intent, segment, pool, agent_id, first_channel, channels, opened_at,
-     queued_at, accepted_at, first_response_at, resolved_at, business_seconds, wrap_up_code, end_reason, inbound,
-     outbound, offers, declines, timeouts, reroutes, transfers, misroutes, touches, touches_with_history)
+    (conversation_id, episode, customer_id, intent, product, segment, pool, agent_id, first_channel, channels,
+     opened_at, queued_at, accepted_at, first_response_at, resolved_at, business_seconds, wrap_up_code, end_reason,
+     inbound, outbound, offers, declines, timeouts, reroutes, transfers, misroutes, touches, touches_with_history)
 values
-    (%(conversation)s::text, %(episode)s::int, %(customer)s, %(intent)s, %(segment)s, %(pool)s, %(agent)s,
+    (%(conversation)s::text, %(episode)s::int, %(customer)s, %(intent)s, %(product)s, %(segment)s, %(pool)s, %(agent)s,
      %(first_channel)s, %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s,
      %(resolved_at)s, %(business_seconds)s, %(wrap_up_code)s, %(end_reason)s, %(inbound)s, %(outbound)s, %(offers)s,
      %(declines)s, %(timeouts)s, %(reroutes)s, %(transfers)s, %(misroutes)s,
@@ -353,7 +353,7 @@ async def _release_rows(connection: LedgerConnection, at: datetime, rows: Iterab
     pools: set[str] = set()
     for agent_id, units in rows:
         cursor = await connection.execute(_RELEASE, {"agent": agent_id, "units": units, "at": at})
-        pools |= {row[0] for row in await cursor.fetchall()}
+        pools |= {pool for row in await cursor.fetchall() for pool in row[0]}
     return pools
 
 
@@ -419,6 +419,7 @@ async def _record_resolution(connection: LedgerConnection, record: _Record, comm
             "episode": shown.episode,
             "customer": record.customer_id,
             "intent": shown.intent,
+            "product": record.case.product,
             "segment": record.case.segment,
             "pool": shown.pool,
             # Nobody is credited who never had it: the owner may be known from before, or from a merged one.

@@ -17,7 +17,7 @@ from storage.tables.doors import ApiKey, IdempotencyKey, OutboxSignal, UnparsedM
 from storage.tables.lifecycle import ClockRow, LifecycleEvent, Resolution
 from storage.tables.merges import HandoverRow, Merge
 from storage.tables.policies import Calendar, ChannelAccount, Setting, SlaPolicyRow, WrapUpCode
-from storage.tables.routing import Assignment, DispatcherLease, Offer, QueueTicket, RoutingDecision
+from storage.tables.routing import Assignment, DispatcherLease, IntentCorrection, Offer, QueueTicket, RoutingDecision
 
 __all__ = [
     "Agent",
@@ -40,6 +40,7 @@ __all__ = [
     "Identity",
     "IdentityHint",
     "IdentitySuggestion",
+    "IntentCorrection",
     "LifecycleEvent",
     "Merge",
     "Message",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Column, Float, Index, text
 from sqlmodel import Field, SQLModel
 
 from storage.tables.columns import INSTANT, JSON_DOCUMENT, JsonValue, utc_now
@@ -15,6 +15,10 @@ class Agent(SQLModel, table=True):
 
     The limit is the capacity, except while an admin has lowered the capacity below what is held: then it
     is what is held, and shrinks with it.
+
+    `also_pools` are pools served beside the home pool. `expected_success` is an admin's guess of P(success) for
+    somebody nobody has seen at work, such as a new assistant. `strain_seconds` is the time near full load, less the
+    time since with room again, as of `strain_counted_at`: the database counts it whenever load or presence changes.
     """
 
     __tablename__ = "agents"
@@ -22,6 +26,9 @@ class Agent(SQLModel, table=True):
         CheckConstraint("load >= 0 and load <= load_limit", name="agents_load_within_limit"),
         CheckConstraint("capacity >= 0", name="agents_capacity"),
         CheckConstraint(f"presence in {PRESENCES}", name="agents_presence"),
+        CheckConstraint("kind in ('human', 'ai')", name="agents_kind"),
+        CheckConstraint("cost_per_case >= 0", name="agents_cost"),
+        CheckConstraint("expected_success between 0 and 1", name="agents_expected_success"),
         Index("agents_pool", "pool", "presence"),
     )
 
@@ -39,6 +46,13 @@ class Agent(SQLModel, table=True):
     load_limit: int = 100
     channel_ceilings: dict[str, int] = Field(default_factory=dict, sa_type=JSON_DOCUMENT)
     preferences: dict[str, float] = Field(default_factory=dict, sa_type=JSON_DOCUMENT)
+    also_pools: list[str] = Field(
+        default_factory=list, sa_column=Column(JSON_DOCUMENT, server_default=text("'[]'::jsonb"), nullable=False)
+    )
+    cost_per_case: float = Field(default=0.0, sa_column=Column(Float, server_default=text("0"), nullable=False))
+    expected_success: float | None = None
+    strain_seconds: float = Field(default=0.0, sa_column=Column(Float, server_default=text("0"), nullable=False))
+    strain_counted_at: datetime | None = Field(default=None, sa_type=INSTANT)
     presence: str = "offline"
     presence_since: datetime = Field(default_factory=utc_now, sa_type=INSTANT)
     last_assigned_at: datetime | None = Field(default=None, sa_type=INSTANT)

@@ -83,6 +83,7 @@ class Resolution(SQLModel, table=True):
     episode: int = Field(primary_key=True)
     customer_id: str
     intent: str | None = None
+    product: str | None = None
     segment: str
     pool: str
     agent_id: str | None = None

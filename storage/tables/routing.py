@@ -2,17 +2,24 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Column, Index, text
 from sqlmodel import Field, SQLModel
 
 from storage.tables.columns import INSTANT, JSON_DOCUMENT, JsonValue, utc_now
+from storage.tables.lifecycle import TransactionId
 
 
 class QueueTicket(SQLModel, table=True):
-    """One waiting conversation. `queued_at` is the original age and survives every return to the queue."""
+    """One waiting conversation. `queued_at` is the original age and survives every return to the queue.
+
+    `changed` is the transaction that wrote the row last: a dispatcher reads again only what may have changed since.
+    """
 
     __tablename__ = "queue_tickets"
-    __table_args__ = (Index("queue_tickets_by_pool", "pool", "queued_at"),)
+    __table_args__ = (
+        Index("queue_tickets_by_pool", "pool", "queued_at"),
+        Index("queue_tickets_changed", "pool", "changed"),
+    )
 
     conversation_id: str = Field(primary_key=True, foreign_key="conversations.id")
     ticket: int
@@ -38,6 +45,10 @@ class QueueTicket(SQLModel, table=True):
     affinity_at: datetime | None = Field(default=None, sa_type=INSTANT)
     offer_seconds: float
     auto_accept: bool = False
+    changed: int | None = Field(
+        default=None,
+        sa_column=Column(TransactionId(), server_default=text("pg_current_xact_id()"), nullable=False),
+    )
 
 
 class Offer(SQLModel, table=True):
@@ -108,7 +119,7 @@ class RoutingDecision(SQLModel, table=True):
 
 
 class DispatcherLease(SQLModel, table=True):
-    """The fence: only the holder of the newest token may commit offers of its pool."""
+    """The fence: only the holder of the newest token may commit offers of its pool; `passed_at` is its last pass."""
 
     __tablename__ = "dispatcher_leases"
 
@@ -116,3 +127,21 @@ class DispatcherLease(SQLModel, table=True):
     token: int = 0
     holder: str = ""
     taken_at: datetime = Field(default_factory=utc_now, sa_type=INSTANT)
+    passed_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class IntentCorrection(SQLModel, table=True):
+    """An agent's word against the model's, as training data: the words themselves stay where the message is."""
+
+    __tablename__ = "intent_corrections"
+    __table_args__ = (Index("intent_corrections_by_conversation", "conversation_id", "at"),)
+
+    id: str = Field(primary_key=True)
+    conversation_id: str = Field(foreign_key="conversations.id")
+    episode: int
+    message_id: str | None = Field(default=None, foreign_key="messages.id")
+    predicted: str | None = None
+    confidence: float | None = None
+    corrected: str
+    corrected_by: str
+    at: datetime = Field(sa_type=INSTANT)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from psycopg.rows import TupleRow
 from sqlmodel import SQLModel
@@ -65,7 +66,9 @@ async def add_agent(
     pool: str = POOL,
     ceilings: dict[str, int] | None = None,
     active: bool = True,
+    **more: Any,
 ) -> None:
+    """`more` are further columns."""
     await add(
         database,
         Agent(
@@ -80,14 +83,17 @@ async def add_agent(
             channel_ceilings=ceilings or {},
             presence=presence,
             active=active,
+            **more,
         ),
     )
 
 
-async def add_conversation(database: Database, conversation_id: str, *, pool: str = POOL) -> None:
+async def add_conversation(
+    database: Database, conversation_id: str, *, pool: str = POOL, customer: dict[str, Any] | None = None
+) -> None:
     """A conversation of a customer of its own."""
-    customer = Customer(id=f"cus_of_{conversation_id}", display_name="Mia")
-    await add(database, customer, Conversation(id=conversation_id, customer_id=customer.id, state="queued", pool=pool))
+    writer = Customer(id=f"cus_of_{conversation_id}", display_name="Mia", **(customer or {}))
+    await add(database, writer, Conversation(id=conversation_id, customer_id=writer.id, state="queued", pool=pool))
 
 
 async def add_ticket(
@@ -105,9 +111,11 @@ async def add_ticket(
     waited: timedelta = timedelta(),
     pool: str = POOL,
     auto_accept: bool = False,
+    customer: dict[str, Any] | None = None,
+    **more: Any,
 ) -> None:
-    """A conversation and its place in the queue."""
-    await add_conversation(database, conversation_id, pool=pool)
+    """A conversation and its place in the queue; `more` are further columns of it, `customer` of its customer."""
+    await add_conversation(database, conversation_id, pool=pool, customer=customer)
     now = datetime.now(UTC)
     await add(
         database,
@@ -122,7 +130,6 @@ async def add_ticket(
             units=units,
             priority=3,
             urgent=urgent,
-            segment="standard",
             languages=list(languages),
             required_skills=[list(skill) for skill in skills],
             excluded=list(excluded),
@@ -130,6 +137,7 @@ async def add_ticket(
             only_agent=only_agent,
             offer_seconds=30,
             auto_accept=auto_accept,
+            **{"segment": "standard", **more},
         ),
     )
 

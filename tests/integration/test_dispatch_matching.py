@@ -1,5 +1,5 @@
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.converter import DataConverter
@@ -310,7 +310,7 @@ async def test_a_ticket_that_changed_after_it_was_read_is_not_decided_on(databas
     await add_ticket(database, "con_1")
     await add_ticket(database, "con_2")
     async with database.ledger.connection() as connection:
-        await queue.follow(connection, policy_of(DEFAULTS), [])
+        await queue.follow(connection, DEFAULTS, policy_of(DEFAULTS), datetime.now(UTC), [])
         await rows(database, "update queue_tickets set urgent = true where conversation_id = 'con_1'")
         assert await queue.lock(connection, ["con_1", "con_2"]) == {"con_2"}
 

@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -16,7 +17,11 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.testing import ActivityEnvironment
 
 from activities.dispatch import PoolDispatch
+from activities.learned_success import LearnedFromLedger
+from activities.stand_in import StandIn
+from domain.routing.success import SuccessLearner
 from storage.database import Database
+from storage.ledger.matching import match_pool, take_lease
 from tests.conftest import Eventually
 from tests.integration.dispatch_ledger import POOL, add_agent, add_pool, add_ticket, offered, rows
 from workers.dispatcher_process import run_dispatcher
@@ -46,6 +51,47 @@ async def dispatching(database: Database) -> AsyncIterator[ActivityEnvironment]:
         environment.worker_shutdown()
         async with asyncio.timeout(10):
             await running
+
+
+@dataclass
+class Processes:
+    """Dispatcher processes that a test may kill; what still runs at its end is killed."""
+
+    environment: dict[str, str]
+    running: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    async def start(self) -> asyncio.subprocess.Process:
+        started = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", DISPATCHER, env=self.environment, stdout=asyncio.subprocess.DEVNULL
+        )
+        self.running.append(started)
+        return started
+
+    @staticmethod
+    async def kill(process: asyncio.subprocess.Process) -> None:
+        if process.returncode is None:
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+
+
+@pytest.fixture
+async def processes(temporal: Client, database_url: str) -> AsyncIterator[Processes]:
+    started = Processes(
+        {
+            **os.environ,
+            "BATON_POSTGRES_URL": database_url,
+            "BATON_TEMPORAL_ADDRESS": temporal.service_client.config.target_host,
+            "BATON_SECRET": SECRET,
+            "PYTHONPATH": str(ROOT),
+        }
+    )
+    yield started
+    for process in started.running:
+        await started.kill(process)
+
+
+async def nobody_waits(database: Database) -> bool:
+    return await rows(database, "select 1 from queue_tickets") == []
 
 
 async def listens(database: Database) -> bool:
@@ -122,31 +168,18 @@ async def test_health_is_told_on_its_path_only() -> None:
 
 @pytest.mark.chaos
 async def test_when_the_holder_is_killed_another_process_goes_on_and_offers_everything_once(
-    temporal: Client, database_url: str, database: Database, eventually: Eventually
+    temporal: Client, database_url: str, database: Database, eventually: Eventually, processes: Processes
 ) -> None:
     pool = f"pool-{uuid4().hex[:8]}"
     await rows(database, "delete from pools")
     await add_pool(database, pool)
-    environment = {
-        **os.environ,
-        "BATON_POSTGRES_URL": database_url,
-        "BATON_TEMPORAL_ADDRESS": temporal.service_client.config.target_host,
-        "BATON_SECRET": SECRET,
-        "PYTHONPATH": str(ROOT),
-    }
-    first = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", DISPATCHER, env=environment, stdout=asyncio.subprocess.DEVNULL
-    )
+    first = await processes.start()
     second = asyncio.Event()
     taking_over: asyncio.Task[None] | None = None
     try:
-
-        async def everyone_is_offered() -> bool:
-            return await rows(database, "select 1 from queue_tickets") == []
-
         await add_agent(database, "agt_1", pool=pool)
         await add_ticket(database, "con_1", pool=pool)
-        await eventually(everyone_is_offered)
+        await eventually(lambda: nobody_waits(database))
         settings = ProcessSettings(
             postgres_url=database_url,
             temporal_address=temporal.service_client.config.target_host,
@@ -154,13 +187,16 @@ async def test_when_the_holder_is_killed_another_process_goes_on_and_offers_ever
             health_port=0,
         )
         taking_over = asyncio.create_task(run_dispatcher(settings, second))
-        first.send_signal(signal.SIGKILL)
-        await first.wait()
+        await processes.kill(first)
         await add_ticket(database, "con_2", pool=pool)
-        await eventually(everyone_is_offered)
+        await eventually(lambda: nobody_waits(database))
         assert await offered(database) == {"con_1": "agt_1", "con_2": "agt_1"}
         assert await rows(database, "select count(*) from signals") == [(2,)]
-        assert await rows(database, "select token > 1 from dispatcher_leases where pool = %s", pool) == [(True,)]
+
+        async def the_lease_is_taken_over() -> bool:
+            return await rows(database, "select token > 1 from dispatcher_leases where pool = %s", pool) == [(True,)]
+
+        await eventually(the_lease_is_taken_over)
         description = await temporal.get_workflow_handle(dispatcher_id(pool)).describe()
         assert description.status is WorkflowExecutionStatus.RUNNING
 
@@ -168,13 +204,64 @@ async def test_when_the_holder_is_killed_another_process_goes_on_and_offers_ever
         await add_pool(database, late)
         await add_agent(database, "agt_late", pool=late)
         await add_ticket(database, "con_late", pool=late)
-        await eventually(everyone_is_offered)
+        await eventually(lambda: nobody_waits(database))
         await temporal.get_workflow_handle(dispatcher_id(late)).terminate()
     finally:
         second.set()
-        if first.returncode is None:
-            first.kill()
         if taking_over is not None:
             async with asyncio.timeout(15):
                 await taking_over
         await temporal.get_workflow_handle(dispatcher_id(pool)).terminate()
+
+
+async def test_somebody_stands_in_for_a_dispatcher_that_is_gone_and_leaves_a_living_one_alone(
+    database: Database,
+) -> None:
+    stand_in = StandIn(database, LearnedFromLedger(database))
+    lease = await take_lease(database, POOL, "killed since")
+    await add_agent(database, "agt_1", capacity=68)
+    await add_ticket(database, "con_1")
+    assert await stand_in.look() == 0
+    await rows(database, "update dispatcher_leases set taken_at = now() - interval '1 s'")
+    assert await stand_in.look() == 1
+    await add_ticket(database, "con_2")
+    assert await stand_in.look() == 0
+    await rows(database, "update dispatcher_leases set passed_at = now() - interval '1 s'")
+    # It was only slow: its next pass finds everything in order, and the lease is still its own.
+    done = await match_pool(database, lease, SuccessLearner().model())
+    assert [made.conversation_id for made in done.offers] == ["con_2"]
+    assert await stand_in.look() == 0
+    assert await offered(database) == {"con_1": "agt_1", "con_2": "agt_1"}
+
+
+@pytest.mark.chaos
+async def test_two_dispatchers_one_of_them_killed_again_and_again_offer_everything_once(
+    temporal: Client, database: Database, eventually: Eventually, processes: Processes
+) -> None:
+    pools = [f"pool-{uuid4().hex[:8]}" for _ in range(2)]
+    await rows(database, "delete from pools")
+    for pool in pools:
+        await add_pool(database, pool)
+    for number in range(10):
+        # Everybody serves both pools: two dispatchers reach for the same places.
+        home, other = pools[number % 2], pools[(number + 1) % 2]
+        await add_agent(database, f"agt_{number}", pool=home, also_pools=[other], capacity=340)
+    alive = [await processes.start(), await processes.start()]
+    for waiting in range(60):
+        await add_ticket(database, f"con_{waiting:03}", pool=pools[waiting % 2])
+        if waiting % 20 == 7:
+            await processes.kill(alive[0])
+        if waiting % 20 == 19:
+            await eventually(lambda: nobody_waits(database))
+            alive = [alive[1], await processes.start()]
+    for pool in pools:
+        await temporal.get_workflow_handle(dispatcher_id(pool)).terminate()
+    assert await rows(database, "select count(*), count(distinct conversation_id), count(distinct id) from offers") == [
+        (60, 60, 60)
+    ]
+    assert await rows(database, "select count(*) from signals") == [(60,)]
+    assert await rows(
+        database,
+        "select count(*) from agents a where a.load > a.capacity or a.load <>"
+        " (select coalesce(sum(o.units), 0) from offers o where o.agent_id = a.id and o.state = 'pending')",
+    ) == [(0,)]
