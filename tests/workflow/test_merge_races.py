@@ -123,7 +123,7 @@ async def test_200_racing_pairs_end_as_200_conversations(
         await floor.agent(f"Agent {number}")
     gate = asyncio.Semaphore(AT_ONCE)
     await asyncio.gather(*(race(outside, number, gate) for number in range(PAIRS)))
-    await floor.until(lambda: quiet(floor), "all signals to be taken", seconds=90)
+    await floor.until(lambda: quiet(floor), "all signals to be taken", seconds=240)
 
     async def losers_over() -> bool | None:
         return True if (await figures(floor, began)).resurrected_workflows == 0 else None
