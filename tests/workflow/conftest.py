@@ -152,7 +152,11 @@ class Floor:
 
     @staticmethod
     async def until(
-        look: Callable[[], Awaitable[Found | None]], what: str, *, seconds: float = DEADLINE_SECONDS
+        look: Callable[[], Awaitable[Found | None]],
+        what: str,
+        *,
+        seconds: float = DEADLINE_SECONDS,
+        every: float = 0.01,
     ) -> Found:
         try:
             async with asyncio.timeout(seconds):
@@ -160,7 +164,7 @@ class Floor:
                     found = await look()
                     if found is not None:
                         return found
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(every)
         except TimeoutError:
             pytest.fail(f"waited in vain for {what}")
 
