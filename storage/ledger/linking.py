@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg import sql
 from psycopg.errors import DeadlockDetected, UniqueViolation
@@ -81,8 +81,18 @@ union all select %(link)s::text, 'conversation', id from conversations where cus
 union all select %(link)s::text, 'event', id from customer_events where customer_id = %(absorbed)s::text
 """
 _IDENTITY_IDS: Final = "select id from identities where customer_id = %s"
-_MOVED_TABLES: Final = ("identities", "conversations", "threads", "messages", "resolutions", "customer_events")
-_MOVE: Final = "update {table} set customer_id = %(survivor)s where customer_id = %(absorbed)s"
+_MOVE: Final[Mapping[str, LiteralString]] = {
+    table: f"update {table} set customer_id = %(survivor)s where customer_id = %(absorbed)s"  # noqa: S608 -- of these
+    for table in ("identities", "conversations", "threads", "resolutions", "customer_events")
+} | {
+    # By conversation: all of a customer's messages, drafts too, are only found that way without reading every row.
+    "messages": """
+        update messages set customer_id = %(survivor)s
+        where customer_id = %(absorbed)s
+          and conversation_id in (select id from conversations where customer_id = %(survivor)s)
+        """
+}
+"""In this order: a message is moved once its conversation is held."""
 _ABSORB: Final = (
     "update customers set merged_into = %(survivor)s, updated_at = clock_timestamp() where id = %(absorbed)s"
 )
@@ -311,8 +321,7 @@ async def _absorb(
     await connection.execute(_RECORD, asked)
     await connection.execute(_REMEMBER, asked)
     moved = {}
-    for table in _MOVED_TABLES:
-        statement = sql.SQL(_MOVE).format(table=sql.Identifier(table))
+    for table, statement in _MOVE.items():
         moved[table] = (await connection.execute(statement, asked)).rowcount
     moved["identities"] = len(identities)
     await write_profile(connection, survivor_id, after)

@@ -65,6 +65,7 @@ class Thread(SQLModel, table=True):
     __table_args__ = (
         Index("threads_key", "channel", "account", "thread_key", "conversation_id", unique=True),
         Index("threads_by_conversation", "conversation_id"),
+        Index("threads_by_customer", "customer_id"),
     )
 
     id: str = Field(primary_key=True)

@@ -131,3 +131,4 @@ def upgrade() -> None:
     op.create_index('messages_by_customer', 'messages', ['customer_id', 'at', 'id'], unique=False, postgresql_include=['direction'], postgresql_where=sa.text("delivery not in ('draft', 'withdrawn')"))
     op.create_index('resolutions_by_customer', 'resolutions', ['customer_id', 'resolved_at'], unique=False)
     op.create_index('clocks_breached', 'clocks', ['conversation_id'], unique=False, postgresql_where=sa.text('breached_at is not null'))
+    op.create_index('threads_by_customer', 'threads', ['customer_id'], unique=False)
