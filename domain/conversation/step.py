@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from domain.conversation import agent_side, customer_side, offering
+from domain.conversation import agent_side, customer_side, endings, escalation, offering
 from domain.conversation.commands import Command
 from domain.conversation.deadlines import deadline_reached
 from domain.conversation.draft import Draft
@@ -14,6 +14,8 @@ from domain.conversation.events import (
     CustomerLeft,
     CustomerWrote,
     DeadlineReached,
+    EndedByHand,
+    Escalated,
     Event,
     Held,
     OfferAccepted,
@@ -92,6 +94,10 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 -- one li
             agent_side.wrap_up_extended(draft, event)
         case Reopened():
             agent_side.reopened(draft, event)
+        case Escalated():
+            escalation.escalated(draft, event)
+        case EndedByHand():
+            endings.ended_by_hand(draft, event)
         case DeadlineReached():
             deadline_reached(draft)
         case _:

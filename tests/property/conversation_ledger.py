@@ -19,6 +19,7 @@ from domain.conversation.commands import (
     KeepClock,
     OfferEnd,
     PassOn,
+    RaiseAlert,
     RecordResolution,
     SendReply,
     StartAssignment,
@@ -81,6 +82,7 @@ class Tables:
     sent: list[str] = field(default_factory=list)
     passed_on: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
+    alerts: list[str] = field(default_factory=list)
 
     def pending_offers(self) -> list[OfferRow]:
         return [offer for offer in self.offers.values() if offer.state == PENDING]
@@ -184,6 +186,9 @@ class Ledger:
                 tables.resolutions[episode] = command
             case PassOn(message_id):
                 tables.passed_on.append(message_id)
+            case RaiseAlert(alert_id):
+                assert alert_id not in tables.alerts, "an alert's id is used once"
+                tables.alerts.append(alert_id)
             case Happened(kind):
                 tables.breaches_told += kind == "sla_breached"
             case _:

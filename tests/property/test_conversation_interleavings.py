@@ -23,6 +23,8 @@ from domain.conversation.events import (
     CustomerLeft,
     CustomerWrote,
     DeadlineReached,
+    EndedByHand,
+    Escalated,
     Event,
     Held,
     OfferAccepted,
@@ -94,7 +96,9 @@ seldom = st.sampled_from((False, False, False, True))
 cases = st.sampled_from(CASES)
 kinds = st.sampled_from((MessageKind.MESSAGE, *MessageKind))
 threads = st.sampled_from(("thr_1", "thr_2"))
-RESPONSIBLE_ONLY = (Held, Resumed, Resolved, Transferred, WrapUpExtended)
+reasons = st.sampled_from([reason for reason in EndReason if reason is not EndReason.RESOLVED])
+limits = st.sampled_from((None, None, MINUTE, HOUR))
+RESPONSIBLE_ONLY = (Held, Resumed, Resolved, Transferred, WrapUpExtended, Escalated, EndedByHand)
 
 
 def json_round_trip(value: object) -> object:
@@ -388,9 +392,30 @@ class ConversationMachine(RuleBasedStateMachine):
         self.happens(Replied(f"rep_{self.count}", self.person(who), internal, by_supervisor))
 
     @precondition(lambda self: self.state.phase.is_in_work)
-    @rule(asked=st.sampled_from((Held, Resumed)), who=whos, by_supervisor=seldom)
-    def agent_holds_or_resumes(self, asked: type[Held | Resumed], who: str | None, by_supervisor: bool) -> None:
-        self.happens(asked(self.person(who), by_supervisor))
+    @rule(asked=st.sampled_from((Held, Resumed)), who=whos, by_supervisor=seldom, limit=limits)
+    def agent_holds_or_resumes(
+        self, asked: type[Held | Resumed], who: str | None, by_supervisor: bool, limit: timedelta | None
+    ) -> None:
+        if asked is Resumed:
+            self.happens(Resumed(self.person(who), by_supervisor))
+        elif self.happens(Held(self.person(who), by_supervisor, limit)):
+            assert self.state.hold_until == (None if limit is None else self.now + limit)
+
+    @precondition(lambda self: self.state.phase.is_in_work or self.state.phase.is_waiting)
+    @rule(who=whos, by_supervisor=seldom, pool=st.sampled_from((None, None, "second line")))
+    def agent_escalates(self, who: str | None, by_supervisor: bool, pool: str | None) -> None:
+        before = self.state
+        if self.happens(Escalated(self.person(who), "they ask for the manager", pool, by_supervisor)):
+            assert self.state.priority <= before.priority
+            assert self.state.alerts == before.alerts + 1
+            assert pool is None or (self.state.waiting is not None and self.state.waiting.pool == pool)
+
+    @precondition(lambda self: self.state.phase.is_in_work or self.state.phase.is_waiting)
+    @rule(who=whos, by_supervisor=seldom, reason=reasons)
+    def somebody_ends_it(self, who: str | None, by_supervisor: bool, reason: EndReason) -> None:
+        if self.happens(EndedByHand(self.person(who), reason, by_supervisor)):
+            assert self.state.end_reason is reason
+            assert self.state.phase is (Phase.CLOSED if reason.is_of_no_customer else Phase.RESOLVED)
 
     @precondition(lambda self: self.state.resolved_at is not None)
     @rule(asked=st.sampled_from((WrapUpEnded, WrapUpExtended, Reopened)), who=whos, by_supervisor=seldom)
@@ -496,6 +521,11 @@ class ConversationMachine(RuleBasedStateMachine):
         if not self.outbox:
             pending = [row.offer_id for row in tables.pending_offers()]
             assert pending == ([self.state.offer.offer_id] if self.state.offer else [])
+
+    @invariant()
+    def every_alert_and_every_limit_has_its_place(self) -> None:
+        assert len(self.ledger.tables.alerts) == self.state.alerts
+        assert self.state.hold_until is None or self.state.phase is Phase.ON_HOLD
 
     @invariant()
     def it_is_always_somebodys_turn(self) -> None:
