@@ -132,6 +132,26 @@ def next_opening(calendar: Calendar | None, at: datetime) -> datetime:
     return opens
 
 
+def next_closing(calendar: Calendar, at: datetime) -> datetime:
+    """Return the instant (UTC) at which the open span at or after `at` ends; adjoining spans are one.
+
+    A calendar that is always open closes a week from `at`, as far as anybody plans.
+
+    Raises:
+        NeverOpenError: the calendar stays closed for longer than `SEARCH_LIMIT`.
+    """
+    instant = _in_utc(at)
+    horizon = instant + DAYS_IN_WEEK * _DAY
+    end: datetime | None = None
+    for opens, closes in _open_spans(calendar, instant):
+        if end is not None and opens > end:
+            return end
+        end = closes
+        if end >= horizon:
+            break
+    return min(end or horizon, horizon)
+
+
 def _open_spans(calendar: Calendar, start: datetime) -> Iterator[tuple[datetime, datetime]]:
     """Yield the open spans from `start` on, in order, the first cut to begin at or after `start`."""
     day = start.astimezone(ZoneInfo(calendar.zone)).date()

@@ -19,6 +19,7 @@ from domain.conversation.commands import (
     KeepClock,
     OfferEnd,
     PassOn,
+    RaiseAlert,
     RecordResolution,
     SendReply,
     StartAssignment,
@@ -27,6 +28,7 @@ from domain.conversation.projection import project
 from domain.conversation.refusals import Refusal, RefusalCode
 from domain.conversation.state import ConversationState
 from storage.database import LedgerConnection
+from storage.ledger.alerts import keep_alerts
 from storage.ledger.passing_on import pass_on
 
 Kind = TypeVar("Kind")
@@ -97,6 +99,15 @@ select id, presence, capacity, %(at)s from agents where id = %(agent)s
 _TAKE_ROOM: Final = """
 update agents set load = load + %(units)s, last_assigned_at = %(at)s, updated_at = %(at)s
 where id = %(agent)s and active and load + %(units)s <= capacity
+"""
+_CEILING_REACHED: Final = """
+select from agents
+where id = %(agent)s and (channel_ceilings ->> %(channel)s)::int <= (
+    select count(*) from (
+        select from offers where agent_id = %(agent)s and state = 'pending' and channel = %(channel)s
+        union all
+        select from assignments where agent_id = %(agent)s and ended_at is null and channel = %(channel)s
+    ) as holdings)
 """
 _ASSIGNED: Final = "update agents set last_assigned_at = %(at)s where id = %(agent)s"
 _END_ASSIGNMENT: Final = """
@@ -272,7 +283,7 @@ async def _enqueue(connection: LedgerConnection, record: _Record, command: Enque
             "entered_at": waiting.entered_at,
             "channel": case.channel,
             "units": record.case.rules.units,
-            "priority": case.priority,
+            "priority": record.state.priority,
             "urgent": waiting.urgent,
             "segment": case.segment,
             "intent": case.intent,
@@ -326,6 +337,9 @@ async def _release_rows(connection: LedgerConnection, at: datetime, rows: Iterab
 
 async def _start_assignment(connection: LedgerConnection, record: _Record, command: StartAssignment) -> None:
     if command.offer_id is None:
+        full = await connection.execute(_CEILING_REACHED, {"agent": command.agent_id, "channel": record.case.channel})
+        if await full.fetchone() is not None:
+            raise Refusal(RefusalCode.NO_CAPACITY, f"the agent holds as many on {record.case.channel} as they may")
         room = await connection.execute(
             _TAKE_ROOM, {"agent": command.agent_id, "units": record.case.rules.units, "at": record.at}
         )
@@ -361,6 +375,14 @@ async def _tell(connection: LedgerConnection, record: _Record) -> None:
             await cursor.executemany(_CLOCK, [_clock_row(record, kept) for kept in clocks])
         if happened := record.of(Happened):
             await cursor.executemany(_EVENT, [_event_row(record, number, line) for number, line in enumerate(happened)])
+    await keep_alerts(
+        connection,
+        record.state,
+        raised=record.of(RaiseAlert),
+        ended=[kept.clock for kept in record.of(KeepClock) if kept.clock.is_ended],
+        is_over=bool(record.of(RecordResolution)),
+        at=record.at,
+    )
     await connection.execute(_PROJECT, _projection_row(record))
     for stray in record.of(PassOn):
         await pass_on(connection, stray.message_id, record.state.conversation_id)
