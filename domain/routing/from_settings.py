@@ -8,7 +8,7 @@ from typing import Final
 
 from domain.routing.eligibility import needs_at
 from domain.routing.model import WaitingCase
-from domain.routing.policy import RoutingPolicy
+from domain.routing.policy import RoutingPolicy, WaitingWorth
 from domain.settings import Settings
 
 HIGHEST_PRIORITY: Final = 1
@@ -21,7 +21,12 @@ VALUE_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
 
 def policy_of(settings: Settings) -> RoutingPolicy:
     """The policy for pools that serve every channel; its version names the knobs, so that a replay knows them."""
-    policy = RoutingPolicy(widening=settings.widening, overflow=settings.overflow, epsilon=settings.preference_epsilon)
+    policy = RoutingPolicy(
+        widening=settings.widening,
+        overflow=settings.overflow,
+        epsilon=settings.preference_epsilon,
+        waiting=WaitingWorth(affinity_wait=settings.owner_grace),
+    )
     fingerprint = hashlib.sha256(repr(replace(policy, version="")).encode()).hexdigest()[:12]
     return replace(policy, version=f"settings-{fingerprint}")
 

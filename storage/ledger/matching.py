@@ -30,8 +30,11 @@ from domain.routing.model import (
     Unmatched,
 )
 from domain.settings import DEFAULTS, Json, Settings, settings_from_json
+from domain.shifts import shift_end
 from storage.database import Database, LedgerConnection
 from storage.ids import new_id
+from storage.ledger.agent_hours import hours_calendar
+from storage.ledger.interrupts import interrupting_channels, interruptions, left_in_peace
 from storage.ledger.pool_queue import PoolQueue, Ticket
 
 QUEUE_CHANNEL: Final = "baton_queue"
@@ -50,7 +53,7 @@ returning token
 _HOLD_LEASE: Final = "select token, clock_timestamp() from dispatcher_leases where pool = %s for no key update"
 _SETTINGS: Final = "select key, value from settings"
 _ANYONE_FREE: Final = """
-select exists (
+select exists (select from queue_tickets where pool = %(pool)s and channel = any(%(interrupting)s)) or exists (
     select from agents a
     where a.active and a.presence in ('online', 'transfers_only')
       and least(a.capacity, a.load_limit) - a.load >= (select min(t.units) from queue_tickets t where t.pool = %(pool)s)
@@ -60,7 +63,7 @@ select exists (
 """
 _AGENTS: Final = """
 select id, pool, kind, skills, languages, least(capacity, load_limit) as capacity, load, channel_ceilings, preferences,
-       presence, last_assigned_at
+       presence, presence_channels, time_zone, hours, last_assigned_at
 from agents
 where active and presence in ('online', 'transfers_only') and (pool = any(%s) or id = any(%s))
 order by id
@@ -68,7 +71,7 @@ for no key update
 """
 _CHANNEL_LOADS: Final = """
 select agent_id, channel, count(*) from (
-    select agent_id, channel from assignments where ended_at is null and units > 0 and agent_id = any(%(agents)s)
+    select agent_id, channel from assignments where ended_at is null and agent_id = any(%(agents)s)
     union all
     select agent_id, channel from offers where state = 'pending' and agent_id = any(%(agents)s)
 ) as held group by agent_id, channel
@@ -159,14 +162,17 @@ class _AgentRow:
     channel_ceilings: dict[str, int]
     preferences: dict[str, float]
     presence: str
+    presence_channels: list[str] | None
+    time_zone: str | None
+    hours: dict[str, object] | None
     last_assigned_at: datetime | None
 
-    def offered_capacity(self, channel_load: dict[str, int]) -> AgentCapacity:
+    def offered_capacity(self, channel_load: dict[str, int], now: datetime) -> AgentCapacity:
         return AgentCapacity(
             agent_id=self.id,
             pools=(self.pool,),
             capacity=self.capacity,
-            accepts=_EVERY_CHANNEL,
+            accepts=_EVERY_CHANNEL if self.presence_channels is None else frozenset(self.presence_channels),
             load=self.load,
             skills=self.skills,
             languages=frozenset(self.languages),
@@ -174,6 +180,7 @@ class _AgentRow:
             channel_ceilings=self.channel_ceilings,
             transfers_only=self.presence == _TRANSFERS_ONLY,
             last_assigned_at=self.last_assigned_at,
+            shift_ends_at=shift_end(hours_calendar(self.time_zone, self.hours), now),
             preferences=self.preferences,
             kind=AgentKind(self.kind),
         )
@@ -267,21 +274,28 @@ async def match_pool(
             settings, unreadable = DEFAULTS, True
         policy = policy_of(settings)
         pools = list(pools_reached(lease.pool, policy))
-        found = await (await connection.execute(_ANYONE_FREE, {"pool": lease.pool, "pools": pools})).fetchone()
+        interrupting = interrupting_channels(settings)
+        asked = {"pool": lease.pool, "pools": pools, "interrupting": list(interrupting)}
+        found = await (await connection.execute(_ANYONE_FREE, asked)).fetchone()
         if found is None or not found[0]:
             return Pass(now, settings_unreadable=unreadable)
         await queue.follow(connection, policy, list(passed_over))
         if not queue.tickets:
             return Pass(now, settings_unreadable=unreadable)
-        agents = await _lock_agents(connection, pools, queue.tickets.values())
+        present = await _lock_agents(connection, pools, queue.tickets.values(), now, every_load=bool(interrupting))
+        agents = [left_in_peace(agent, interrupting) for agent in present]
         # A long queue takes a while to solve: the loop has heartbeats to send meanwhile.
         matching: Matching = await asyncio.to_thread(
             match, queue.waiting, agents, policy, success, now, tell_unmatched=len(queue.tickets) <= REASONS_UP_TO
         )
-        held = await queue.lock(connection, [decision.conversation_id for decision in matching.decisions])
+        decisions = [*matching.decisions]
+        if interrupting:
+            cases = [ticket.case(lease.pool, policy) for ticket in queue.tickets.values()]
+            decisions += interruptions(cases, present, decisions, interrupting, policy, success, now)
+        held = await queue.lock(connection, [decision.conversation_id for decision in decisions])
         decided = [
             _decided(decision, queue.tickets[decision.conversation_id], now)
-            for decision in matching.decisions
+            for decision in decisions
             if decision.conversation_id in held
         ]
         refused = await _write(connection, lease.pool, decided, now)
@@ -309,18 +323,18 @@ async def _hold(connection: LedgerConnection, lease: Lease) -> datetime:
 
 
 async def _lock_agents(
-    connection: LedgerConnection, pools: Sequence[str], tickets: Iterable[Ticket]
+    connection: LedgerConnection, pools: Sequence[str], tickets: Iterable[Ticket], now: datetime, *, every_load: bool
 ) -> list[AgentCapacity]:
     named = {ticket.only_agent for ticket in tickets if ticket.only_agent is not None}
     async with connection.cursor(row_factory=class_row(_AgentRow)) as cursor:
         await cursor.execute(_AGENTS, (list(pools), list(named)))
         agents = await cursor.fetchall()
-    loads: dict[str, dict[str, int]] = {agent.id: {} for agent in agents if agent.channel_ceilings}
+    loads: dict[str, dict[str, int]] = {agent.id: {} for agent in agents if every_load or agent.channel_ceilings}
     if loads:
         held = await connection.execute(_CHANNEL_LOADS, {"agents": list(loads)})
         async for agent_id, channel, count in held:
             loads[agent_id][channel] = count
-    return [agent.offered_capacity(loads.get(agent.id, {})) for agent in agents]
+    return [agent.offered_capacity(loads.get(agent.id, {}), now) for agent in agents]
 
 
 def _decided(decision: Decision, ticket: Ticket, now: datetime) -> _DecidedOffer:
