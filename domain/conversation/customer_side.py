@@ -59,9 +59,10 @@ def _take_up(draft: Draft, event: CustomerWrote) -> None:
         draft.start_clock(Metric.RESOLUTION, event.at)
         draft.enqueue()
     elif state.assignment is None and not state.phase.is_waiting:
-        # It had gone idle and given its units back: to the queue, where the owner has the first call.
+        # It had gone idle and given its units back: for a short while it is kept for the owner.
         draft.state = replace(state, waits_since=event.at)
-        draft.enqueue()
+        grace = draft.case.rules.owner_grace
+        draft.enqueue(owner_until=draft.now + grace if grace and state.owner is not None else None)
     elif state.assignment is not None:
         draft.go_to(Phase.ASSIGNED)
         draft.start_clock(Metric.OWNER_SILENCE, draft.now)

@@ -132,6 +132,7 @@ class Draft:
         pool: str | None = None,
         skills: SkillNeeds = (),
         warm_from: str | None = None,
+        owner_until: datetime | None = None,
     ) -> None:
         """Return to the queue with the next ticket and the original age; who declined stays out for this round."""
         was = self.state.waiting
@@ -155,6 +156,7 @@ class Draft:
             exclusions_clear_at=clear_at,
             only_agent=only_agent,
             warm_from=warm_from,
+            owner_until=owner_until,
         )
         self.state = replace(self.state, waiting=waiting, offer=None)
         if warm_from is None:

@@ -61,7 +61,8 @@ class EndReason(StrEnum):
 class Waiting:
     """A place in the queue. Every return to the queue takes the next ticket; `queued_at` stays the original age.
 
-    `warm_from` is the assignment that holds on until a warm transfer is accepted.
+    `warm_from` is the assignment that holds on until a warm transfer is accepted. Until `owner_until` it is kept for
+    the owner, if they are there.
     """
 
     ticket: int
@@ -74,6 +75,7 @@ class Waiting:
     exclusions_clear_at: datetime | None = None
     only_agent: str | None = None
     warm_from: str | None = None
+    owner_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ select exists (select from queue_tickets where pool = %(pool)s and channel = any
     where a.active and a.presence in ('online', 'transfers_only')
       and least(a.capacity, a.load_limit) - a.load >= (select min(t.units) from queue_tickets t where t.pool = %(pool)s)
       and (a.pool = any(%(pools)s)
-           or a.id in (select t.only_agent from queue_tickets t where t.pool = %(pool)s and t.only_agent is not null))
+           or a.id in (select coalesce(t.only_agent, t.affinity_agent) from queue_tickets t
+                       where t.pool = %(pool)s and (t.only_agent is not null or t.owner_until > clock_timestamp())))
 )
 """
 _AGENTS: Final = """
@@ -325,7 +326,7 @@ async def _hold(connection: LedgerConnection, lease: Lease) -> datetime:
 async def _lock_agents(
     connection: LedgerConnection, pools: Sequence[str], tickets: Iterable[Ticket], now: datetime, *, every_load: bool
 ) -> list[AgentCapacity]:
-    named = {ticket.only_agent for ticket in tickets if ticket.only_agent is not None}
+    named = {ticket.named_agent for ticket in tickets if ticket.named_agent is not None}
     async with connection.cursor(row_factory=class_row(_AgentRow)) as cursor:
         await cursor.execute(_AGENTS, (list(pools), list(named)))
         agents = await cursor.fetchall()

@@ -1,6 +1,6 @@
 """The waiting queue of a pool, kept from one pass to the next: a pass reads only the tickets that have changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -18,8 +18,12 @@ _MOST_CHANGES: Final = 50_000
 
 # Every update of a row changes its xmin. A warm transfer leaves the conversation with its agent until the next one
 # accepts: that agent is not the next one.
+# Whether it is still kept for its owner changes with time, with the owner's presence, and before a breach.
 _STANDING: Final = """
-select t.conversation_id, t.xmin::text, a.agent_id
+select t.conversation_id, t.xmin::text, a.agent_id,
+       coalesce(t.owner_until > clock_timestamp(), false)
+       and coalesce(t.next_breach_at > clock_timestamp() + interval '30 seconds', true)
+       and exists (select from agents o where o.id = t.affinity_agent and o.active and o.presence = 'online')
 from queue_tickets t
 left join assignments a on a.conversation_id = t.conversation_id and a.ended_at is null
 where t.pool = %s and t.conversation_id <> all(%s)
@@ -67,6 +71,12 @@ class Ticket:
     offer_seconds: float
     auto_accept: bool
     held_by: str | None
+    kept_for_owner: bool = False
+
+    @property
+    def named_agent(self) -> str | None:
+        """The one agent it may be offered to, if it is not for all."""
+        return self.affinity_agent if self.kept_for_owner and self.only_agent is None else self.only_agent
 
     def case(self, pool: str, policy: RoutingPolicy) -> WaitingCase:
         waiting = WaitingCase(
@@ -87,7 +97,7 @@ class Ticket:
             next_breach_at=self.next_breach_at,
             excluded=frozenset(self.excluded) | ({self.held_by} if self.held_by is not None else frozenset()),
             exclusions_clear_at=self.exclusions_clear_at,
-            only_agent=self.only_agent,
+            only_agent=self.named_agent,
             affinity_agent=self.affinity_agent,
             affinity_at=self.affinity_at,
         )
@@ -110,11 +120,11 @@ class PoolQueue:
             self.waiting, self.tickets, self._changes = WaitingQueue(), {}, 0
             self._policy_version = policy.version
         cursor = await connection.execute(_STANDING, (self.pool, passed_over, MOST_TICKETS))
-        standing = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+        standing = {row[0]: (row[1], row[2], row[3]) for row in await cursor.fetchall()}
         gone = [
             conversation_id
             for conversation_id, known in self.tickets.items()
-            if standing.get(conversation_id) != (known.version, known.held_by)
+            if standing.get(conversation_id) != (known.version, known.held_by, known.kept_for_owner)
         ]
         for conversation_id in gone:
             self._remove(conversation_id)
@@ -123,7 +133,8 @@ class PoolQueue:
             async with connection.cursor(row_factory=class_row(Ticket)) as rows:
                 await rows.execute(_TICKETS, (missing,))
                 for ticket in await rows.fetchall():
-                    self._add(ticket, policy)
+                    _, _, kept = standing[ticket.conversation_id]
+                    self._add(replace(ticket, kept_for_owner=kept), policy)
 
     async def lock(self, connection: LedgerConnection, conversation_ids: list[str]) -> frozenset[str]:
         """Those of the conversations that still wait just as they did, held until the transaction ends.

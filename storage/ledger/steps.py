@@ -45,12 +45,12 @@ _ENQUEUE: Final = """
 insert into queue_tickets
     (conversation_id, ticket, pool, episode, queued_at, entered_at, channel, units, priority, urgent, segment, intent,
      product, sentiment, languages, required_skills, next_breach_at, excluded, exclusions_clear_at, only_agent,
-     affinity_agent, affinity_at, offer_seconds, auto_accept)
+     affinity_agent, affinity_at, owner_until, offer_seconds, auto_accept)
 values
     (%(conversation)s, %(ticket)s, %(pool)s, %(episode)s, %(queued_at)s, %(entered_at)s, %(channel)s, %(units)s,
      %(priority)s, %(urgent)s, %(segment)s, %(intent)s, %(product)s, %(sentiment)s, %(languages)s, %(skills)s,
      %(next_breach_at)s, %(excluded)s, %(exclusions_clear_at)s, %(only_agent)s, %(affinity_agent)s, %(affinity_at)s,
-     %(offer_seconds)s, %(auto_accept)s)
+     %(owner_until)s, %(offer_seconds)s, %(auto_accept)s)
 on conflict (conversation_id) do update set
     ticket = excluded.ticket, pool = excluded.pool, episode = excluded.episode, queued_at = excluded.queued_at,
     entered_at = excluded.entered_at, channel = excluded.channel, units = excluded.units, priority = excluded.priority,
@@ -58,7 +58,7 @@ on conflict (conversation_id) do update set
     sentiment = excluded.sentiment, languages = excluded.languages, required_skills = excluded.required_skills,
     next_breach_at = excluded.next_breach_at, excluded = excluded.excluded,
     exclusions_clear_at = excluded.exclusions_clear_at, only_agent = excluded.only_agent,
-    affinity_agent = excluded.affinity_agent, affinity_at = excluded.affinity_at,
+    affinity_agent = excluded.affinity_agent, affinity_at = excluded.affinity_at, owner_until = excluded.owner_until,
     offer_seconds = excluded.offer_seconds, auto_accept = excluded.auto_accept
 """
 
@@ -297,6 +297,7 @@ async def _enqueue(connection: LedgerConnection, record: _Record, command: Enque
             "only_agent": waiting.only_agent,
             "affinity_agent": command.affinity_agent,
             "affinity_at": command.affinity_at,
+            "owner_until": waiting.owner_until,
             "offer_seconds": record.case.rules.offer_timeout.total_seconds(),
             "auto_accept": record.case.rules.auto_accept,
         },

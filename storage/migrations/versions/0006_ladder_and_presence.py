@@ -41,6 +41,7 @@ $$
 def upgrade() -> None:
     op.add_column('sla_policies', sa.Column('ladder', JSON, nullable=True))
     op.add_column('agents', sa.Column('presence_channels', JSON, nullable=True))
+    op.add_column('queue_tickets', sa.Column('owner_until', sa.DateTime(timezone=True), nullable=True))
     op.create_table('agent_leases',
     sa.Column('agent_id', sa.String(), nullable=False),
     sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
