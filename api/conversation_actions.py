@@ -292,8 +292,23 @@ async def close(
     work: Work,
 ) -> ConversationAnswer:
     await _seen(work, caller, id)
-    message = Close(_actor(caller), EndReason(asked.reason), by_supervisor=caller.is_supervising)
-    return await _done_with_note(context, work, request, caller, message, id, asked.note)
+    await work.commit()
+    draft = None
+    if asked.note:
+        draft = _note(request, caller, id, asked.note)
+        await _stored(context, draft)
+    message = Close(
+        _actor(caller),
+        EndReason(asked.reason),
+        by_supervisor=caller.is_supervising,
+        note_id=None if draft is None else draft.message_id,
+    )
+    try:
+        return await _done(context, work, id, message, request_id_of(request, caller))
+    except (Conflict, Forbidden):
+        if draft is not None:
+            await withdraw_draft(context.database, draft.message_id)
+        raise
 
 
 def _actor(caller: Principal) -> str:
@@ -350,16 +365,7 @@ async def _done_with_note(
     if not note:
         return await _done(context, work, conversation_id, asked, update_id)
     await work.commit()
-    draft = NewDraft(
-        message_id=_message_id(request, caller),
-        conversation_id=conversation_id,
-        author_kind=_author_kind(caller),
-        author_id=_actor(caller),
-        text=note,
-        html=None,
-        thread_id=None,
-        internal=True,
-    )
+    draft = _note(request, caller, conversation_id, note)
     thread = await _stored(context, draft)
     try:
         answer = await _done(context, work, conversation_id, asked, update_id)
@@ -369,6 +375,19 @@ async def _done_with_note(
         raise
     await _release(context, caller, draft, thread, f"{update_id}/note")
     return answer
+
+
+def _note(request: Request, caller: Principal, conversation_id: str, text: str) -> NewDraft:
+    return NewDraft(
+        message_id=_message_id(request, caller),
+        conversation_id=conversation_id,
+        author_kind=_author_kind(caller),
+        author_id=_actor(caller),
+        text=text,
+        html=None,
+        thread_id=None,
+        internal=True,
+    )
 
 
 async def _stored(context: ApiContext, draft: NewDraft) -> DraftThread:

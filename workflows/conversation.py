@@ -191,7 +191,7 @@ class Conversation:
 
     @workflow.update(name=UpdateName.CLOSE, description="The episode ends for another reason than a resolution")
     async def close(self, asked: messages.Close) -> ConversationView:
-        return await self._ask(events.EndedByHand(asked.agent_id, asked.reason, asked.by_supervisor))
+        return await self._ask(events.EndedByHand(asked.agent_id, asked.reason, asked.by_supervisor, asked.note_id))
 
     # --- queries
 

@@ -222,11 +222,12 @@ class Escalate:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End the episode for another reason than a resolution."""
+    """End the episode for another reason than a resolution; `note_id` is a stored note to be filed with it."""
 
     agent_id: str
     reason: EndReason
     by_supervisor: bool = False
+    note_id: str | None = None
 
 
 # --- answers -------------------------------------------------------------------------------------------------------

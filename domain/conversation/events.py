@@ -163,11 +163,12 @@ class Escalated:
 
 @dataclass(frozen=True, slots=True)
 class EndedByHand:
-    """Somebody ends the episode for another reason than a resolution."""
+    """Somebody ends the episode for another reason than a resolution; `note_id` is a stored note that says why."""
 
     agent_id: str
     reason: EndReason
     by_supervisor: bool
+    note_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from domain.conversation.commands import (
     OfferEnd,
     RaiseAlert,
     RecordResolution,
+    SendReply,
 )
 from domain.conversation.deadlines import Due, deadlines
 from domain.conversation.events import CustomerLeft, EndedByHand, Escalated, Held, Resumed
@@ -136,6 +137,12 @@ def test_other_ends_keep_the_reopen_window_and_need_no_wrap_up(reason: EndReason
     assert talk.happens(end("ann", reason)) == ()
     talk.happens(talk.wrote())
     assert (talk.state.episode, talk.state.phase) == (2, Phase.QUEUED)
+
+
+def test_the_note_that_says_why_is_filed_with_the_end() -> None:
+    talk = Conversation().assigned("ann")
+    talk.happens(EndedByHand("ann", EndReason.SPAM, by_supervisor=False, note_id="msg_note"))
+    assert talk.ordered(SendReply) == [SendReply("msg_note", internal=True)]
 
 
 def test_what_waits_is_a_supervisors_to_end() -> None:
