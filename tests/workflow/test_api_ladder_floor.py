@@ -1,5 +1,6 @@
 """Ladder, alerts, escalation, endings and waking over HTTP on a running floor."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -191,6 +192,45 @@ async def test_an_idle_conversation_wakes_to_its_owner_as_soon_as_there_is_room(
     assert (woken.agent_id, woken.agent_id == bob) == (ann, False)
     async with floor.database.ledger.connection() as connection:
         assert await violations(connection) == []
+
+
+async def test_claims_at_once_take_no_more_than_there_is_room_for(floor: Floor, desk: httpx.AsyncClient) -> None:
+    ann = await floor.agent("Ann", presence="away", capacity=70)
+    key = await key_of(floor.database, ann)
+    waiting = [await floor.says(f"customer{number}", ASK) for number in range(5)]
+    for taken in waiting:
+        await floor.in_state(taken.conversation_id, "queued")
+    answers = await asyncio.gather(
+        *(desk.post(f"/v1/conversations/{taken.conversation_id}/claim", headers=key) for taken in waiting)
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 409, 409, 409]
+    assert await floor.sql("select load from agents") == [(68,)]
+
+
+async def test_a_warm_transfer_by_skill_keeps_its_sender_until_the_accept(
+    floor: Floor, desk: httpx.AsyncClient
+) -> None:
+    ann = await floor.agent("Ann")
+    taken, key, path = await taken_by(floor, desk, ann)
+    bob = await floor.agent("Bob")
+    await floor.sql("update agents set skills = skills || '{\"contracts\": 4}' where id = %s", bob)
+    asked = {"to": {"skills": {"contracts": 3}}, "kind": "warm", "note": "It is about the contract"}
+    moving = await post(desk, f"{path}/transfer", key, asked)
+    assert (moving["state"], moving["agent_id"]) == ("assigned", ann)
+    offer = await floor.pending_offer(taken.conversation_id)
+    assert offer.agent_id == bob
+    bob_key = await key_of(floor.database, bob)
+    moved = await post(desk, f"/v1/offers/{offer.offer_id}/accept", bob_key)
+    assert moved["agent_id"] == bob
+    assert await floor.sql("select display_name, load from agents order by 1") == [("Ann", 0), ("Bob", 34)]
+
+
+async def test_a_cold_transfer_to_a_pool_waits_there_at_its_old_age(floor: Floor, desk: httpx.AsyncClient) -> None:
+    await post(desk, "/v1/pools", ADMIN, {"name": "second_line"}, 201)
+    _, key, path = await taken_by(floor, desk, await floor.agent("Ann"))
+    moved = await post(desk, f"{path}/transfer", key, {"to": {"pool": "second_line"}, "kind": "cold"})
+    assert (moved["state"], moved["pool"], moved["agent_id"]) == ("queued", "second_line", None)
+    assert await floor.sql("select queued_at = (select min(at) from messages) from queue_tickets") == [(True,)]
 
 
 async def test_a_claim_over_a_ceiling_is_refused(floor: Floor, desk: httpx.AsyncClient) -> None:
