@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Request
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from api.access import Principal
@@ -197,7 +197,7 @@ async def hold(
     caller: Caller,
     context: Context,
     work: Work,
-    asked: Holding | None = None,
+    asked: Annotated[Holding | None, Body(openapi_examples={"a while": {"value": {"limit_seconds": 300}}})] = None,
 ) -> ConversationAnswer:
     await _seen(work, caller, id)
     limit = None if asked is None or asked.limit_seconds is None else timedelta(seconds=asked.limit_seconds)

@@ -23,6 +23,8 @@ from psycopg.types.json import Jsonb
 
 from channels.addresses import normal_address
 from domain.channels import Channel
+from intelligence.model_store import ModelStore
+from intelligence.train import ensure_models
 from storage.database import Database
 from storage.ids import new_id
 from storage.ledger.intake_message import Intake
@@ -88,6 +90,8 @@ class Bench:
 
 async def run(opened: int, due: int, per_second: float) -> None:
     with tempfile.TemporaryDirectory(prefix="baton-bench-") as folder:
+        # Beforehand, for the worker would not be ready for as long as it trains.
+        await asyncio.to_thread(ensure_models, ModelStore(Path(folder) / "models"), datetime.now(UTC))
         async with EmbeddedStack(
             Path(folder),
             search_attributes=search_attribute_types(),
@@ -95,7 +99,6 @@ async def run(opened: int, due: int, per_second: float) -> None:
             environment={"BATON_MODEL_DIRECTORY": str(Path(folder) / "models")},
             dynamic_config=DYNAMIC_CONFIG,
         ) as stack:
-            await stack.wait_ready("worker", deadline=timedelta(minutes=5))
             database = Database(stack.info.postgres_url, pool_size=AT_ONCE)
             await database.open()
             bench = Bench(stack, database, Intakes(database))
