@@ -381,7 +381,7 @@ async def _tell(connection: LedgerConnection, record: _Record) -> None:
         record.state,
         raised=record.of(RaiseAlert),
         ended=[kept.clock for kept in record.of(KeepClock) if kept.clock.is_ended],
-        is_over=bool(record.of(RecordResolution)),
+        is_over=bool(record.of(RecordResolution)) or record.shown.is_final,
         at=record.at,
     )
     await connection.execute(_PROJECT, _projection_row(record))

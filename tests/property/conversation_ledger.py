@@ -233,6 +233,7 @@ class Ledger:
         else:
             assert not before.is_ended, "a clock that has ended does not change"
             assert clock.started_at == before.started_at, "a clock keeps its beginning"
+            assert clock.climbed[: len(before.climbed)] == before.climbed, "a step that was taken stays taken"
             if before.breached_at is not None:
                 assert clock.breached_at == before.breached_at, "a breach stays as it is"
             elif clock.breached_at is not None:

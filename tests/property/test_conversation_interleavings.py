@@ -47,14 +47,14 @@ from domain.conversation.state import ConversationState, EndReason, Phase
 from domain.conversation.step import Step, step
 from domain.conversation.terms import Assessment, Rules
 from domain.sla.calendar import Calendar
-from domain.sla.policy import PauseReason, PolicyId, SlaTargets, SlaTerms
+from domain.sla.policy import LadderStep, Metric, PauseReason, PolicyId, Rung, SlaTargets, SlaTerms
 from tests.property.conversation_ledger import PENDING, Ledger, LedgerRefusal, OfferRow
 
 START = datetime(2026, 3, 27, 15, tzinfo=UTC)  # a Friday afternoon, two days before Berlin loses an hour
 AGENTS = ("ann", "ben", "eve")
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
-RULES = Rules(30 * SECOND, False, 34, 5 * MINUTE, 3 * MINUTE, 72 * HOUR, 2 * MINUTE, 15 * MINUTE, 2)
+RULES = Rules(30 * SECOND, False, 34, 5 * MINUTE, 3 * MINUTE, 72 * HOUR, 2 * MINUTE, 15 * MINUTE, 2, MINUTE)
 OTHER_RULES = replace(RULES, auto_accept=True, units=15, wrap_up_limit=timedelta(0), idle_release=None, max_reroutes=0)
 OFFICE = Calendar(
     "Europe/Berlin",
@@ -64,7 +64,19 @@ QUICK = SlaTerms(PolicyId("quick"), 1, SlaTargets(2 * MINUTE, 4 * MINUTE, 2 * HO
 OFFICE_HOURS = SlaTerms(
     PolicyId("office"), 1, SlaTargets(HOUR, HOUR, 8 * HOUR, None), None, OFFICE, (PauseReason.PENDING_CUSTOMER,)
 )
-ONLY_RESOLUTION = SlaTerms(PolicyId("resolution"), 2, SlaTargets(resolution=HOUR), 0.9, None, ())
+ONLY_RESOLUTION = SlaTerms(PolicyId("resolution"), 2, SlaTargets(resolution=HOUR), 0.9, None, (), ladder=())
+STEEP = replace(
+    QUICK,
+    policy_id=PolicyId("steep"),
+    ladder=(
+        LadderStep(0.5, Rung.REROUTE),
+        LadderStep(0.5, Rung.SUPERVISOR, (Metric.RESOLUTION,)),
+        LadderStep(1.0, Rung.SUGGEST),
+        LadderStep(1.0, Rung.REROUTE),
+        LadderStep(3.0, Rung.RAISE),
+        LadderStep(3.0, Rung.SUPERVISOR),
+    ),
+)
 CASES = tuple(
     Assessment(
         "web_chat", "default", "gold", "billing", 0.9, -0.25, "en", None, 3, skills, ("en",), None, promise, rules
@@ -75,6 +87,7 @@ CASES = tuple(
         (ONLY_RESOLUTION, replace(RULES, units=100), (("billing", 3), ("french", 2))),
         (None, OTHER_RULES, (("billing", 3),)),
         (QUICK, OTHER_RULES, ()),
+        (STEEP, RULES, (("billing", 3),)),
     )
 )
 
