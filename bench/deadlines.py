@@ -33,6 +33,7 @@ from workers.command_line import role_argv
 from workers.embedded.stack import EmbeddedStack
 from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
 
+VICTIMS = ("worker", "temporal")
 ASK = "I was charged twice for my invoice, please refund me"
 AT_ONCE = 16
 SETTLED = timedelta(minutes=10)
@@ -108,9 +109,9 @@ async def run(opened: int, due: int, per_second: float) -> None:
             await bench.promise("soon", Channel.SMS, target.total_seconds())
             await fill(bench, opened - due)
             print(f"{'round':<26} {'breaches':>8} {'p50 ms':>8} {'p99 ms':>8} {'worst ms':>9} {'away s':>7}")
-            report("undisturbed", *await measured(bench, due, per_second, target, None))
-            for victim in ("worker", "temporal"):
-                report(f"{victim} killed", *await measured(bench, due, per_second, target, victim))
+            for victim in (None, *VICTIMS):
+                name = "undisturbed" if victim is None else f"{victim} killed"
+                report(name, *await measured(bench, due, per_second, target, victim))
             await database.close()
 
 
