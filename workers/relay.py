@@ -32,10 +32,10 @@ _LOG: Final = structlog.get_logger(__name__)
 _SWEEP: Final = timedelta(seconds=1)
 _RPC_TIMEOUT: Final = timedelta(seconds=3)
 _SHORTEST_WAIT: Final = timedelta(milliseconds=100)
-TASK_TIMEOUT: Final = timedelta(seconds=2.5)
+TASK_TIMEOUT: Final = timedelta(seconds=5)
 """A server that is killed gives a task that was under way out again only once its time is over: deadlines wait for it.
 
-A task takes milliseconds; one that waits longer for the ledger says so in between.
+Not shorter: a worker that has just started takes in many tasks at once, and what is not done in time is done twice.
 """
 _LONGEST_WAIT: Final = timedelta(seconds=1)
 """While a server is away: short, for the outbox is to be drained within seconds of its return."""
