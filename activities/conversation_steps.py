@@ -127,4 +127,5 @@ def _rules(settings: Settings, channel: Channel) -> Rules:
         exclusion_cooldown=settings.exclusion_cool_down,
         idle_release=settings.idle_release,
         max_reroutes=settings.max_reroutes,
+        owner_grace=settings.owner_grace,
     )

@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI
 
 from api import (
     agents,
+    alerts,
     blocked_addresses,
     calendars,
     channel_accounts,
@@ -38,6 +39,7 @@ from api.context import ApiContext
 from api.events import EventBell
 from api.measures import Measures
 from api.middleware import install_middleware
+from api.presence_watch import PresenceWatch
 from api.problems import install_problem_handlers
 from api.rate_limit import RateLimit
 
@@ -67,6 +69,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     intent_corrections.router,
     agents.router,
     queues.router,
+    alerts.router,
     openapi.router,
     intake.router,
     web_chat.router,
@@ -87,7 +90,8 @@ def create_app(context: ApiContext) -> FastAPI:
     )
     measures = Measures()
     app.state.context = context
-    app.state.keys = KeyRing(context.database)
+    app.state.presence_watch = PresenceWatch(context.database)
+    app.state.keys = KeyRing(context.database, seen=app.state.presence_watch.note)
     app.state.rate_limit = RateLimit(context.options.requests_per_second, context.options.request_burst)
     app.state.event_bell = EventBell(context.database)
     app.state.measures = measures

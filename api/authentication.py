@@ -29,13 +29,23 @@ where k.digest = %s and k.revoked_at is null and (k.expires_at is null or k.expi
 class KeyRing:
     """Looks keys up by their digest; what it remembers, unknown keys too, is forgotten after half a second."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], float] = monotonic, seen: Callable[[str], None] | None = None
+    ) -> None:
+        """`seen` is told which agent's key was used."""
         self._database = database
+        self._seen = seen
         self._clock = clock
         self._remembered: OrderedDict[bytes, tuple[float, Principal | None]] = OrderedDict()
 
     async def principal(self, digest: bytes) -> Principal | None:
         """Who holds this key now; None when it is unknown, revoked, expired, or its agent is no more."""
+        principal = await self._remembered_or_found(digest)
+        if self._seen is not None and principal is not None and principal.agent_id is not None:
+            self._seen(principal.agent_id)
+        return principal
+
+    async def _remembered_or_found(self, digest: bytes) -> Principal | None:
         now = self._clock()
         found = self._remembered.get(digest)
         if found is not None and found[0] > now:

@@ -1,10 +1,10 @@
 """What is done to a conversation from the desk; its workflow decides, and answers once it is written."""
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Request
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from api.access import Principal
@@ -17,6 +17,7 @@ from api.route import BatonRoute, Caller, Context, Work
 from api.sight import seen_conversation
 from channels.html import safe_html
 from domain.conversation.refusals import RefusalCode
+from domain.conversation.state import EndReason
 from domain.errors import FieldProblem, InvalidInput, pointer
 from storage.ids import new_id
 from storage.ledger.drafts import AnotherDraft, DraftFile, DraftThread, NewDraft, store_draft, withdraw_draft
@@ -25,7 +26,9 @@ from storage.tables import Agent, Message, Pool, WrapUpCode
 from storage.unit_of_work import UnitOfWork
 from workflows.messages import (
     Claim,
+    Close,
     EndWrapUp,
+    Escalate,
     ExtendWrapUp,
     Hold,
     Reassign,
@@ -40,10 +43,15 @@ router = APIRouter(prefix="/v1/conversations/{id}", route_class=BatonRoute, tags
 
 _LONGEST_TEXT: Final = 100_000
 _MOST_FILES: Final = 20
+_LONGEST_HOLD_SECONDS: Final = 7 * 24 * 3600
 
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 _Words = Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST_TEXT, pattern=r"^[^\x00]*$")]
 _Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000, pattern=r"^[^\x00]*$")]
+
+
+ClosingReason = Literal["spam", "bounce_storm", "customer_ended", "no_answer_wanted", "abandoned"]
+"""Every end reason but `resolved`, which needs a wrap-up code."""
 
 
 class _Asked(BaseModel):
@@ -100,6 +108,24 @@ class Transferring(_Asked):
 class Resolving(_Asked):
     wrap_up_code: _Name = Field(examples=["solved"])
     note: _Note | None = Field(default=None, examples=["Refunded."])
+
+
+class Holding(_Asked):
+    limit_seconds: Annotated[float, Field(gt=0, le=_LONGEST_HOLD_SECONDS, allow_inf_nan=False)] | None = Field(
+        default=None, examples=[300], description="After so long the hold ends by itself; never, if left out"
+    )
+
+
+class Escalating(_Asked):
+    reason: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00]*$")
+    ] = Field(examples=["The customer asks for a manager"])
+    pool: _Name | None = Field(default=None, examples=["second_line"], description="Whose people take over from here")
+
+
+class Closing(_Asked):
+    reason: ClosingReason = Field(examples=["spam"], description="Why it ends without a resolution")
+    note: _Note | None = Field(default=None, examples=["Advertising"])
 
 
 class Reassigning(_Asked):
@@ -165,11 +191,19 @@ async def transfer(
     return await _done_with_note(context, work, request, caller, message, id, asked.note)
 
 
-@router.post("/hold", summary="Put it on hold: the resolution clock pauses")
-async def hold(id: str, request: Request, caller: Caller, context: Context, work: Work) -> ConversationAnswer:  # noqa: A002 -- the path's word
+@router.post("/hold", summary="Put it on hold, for good or for a while: the resolution clock pauses")
+async def hold(
+    id: str,  # noqa: A002 -- the path's word
+    request: Request,
+    caller: Caller,
+    context: Context,
+    work: Work,
+    asked: Annotated[Holding | None, Body(openapi_examples={"a while": {"value": {"limit_seconds": 300}}})] = None,
+) -> ConversationAnswer:
     await _seen(work, caller, id)
-    asked = Hold(_actor(caller), by_supervisor=caller.is_supervising)
-    return await _done(context, work, id, asked, request_id_of(request, caller))
+    limit = None if asked is None or asked.limit_seconds is None else timedelta(seconds=asked.limit_seconds)
+    message = Hold(_actor(caller), by_supervisor=caller.is_supervising, limit=limit)
+    return await _done(context, work, id, message, request_id_of(request, caller))
 
 
 @router.post("/resume", summary="Take it off hold")
@@ -233,6 +267,51 @@ async def reassign(
     return await _done(context, work, id, message, request_id_of(request, caller))
 
 
+@router.post("/escalate", summary="Raise its priority, call the supervisors, hand it to people with more authority")
+async def escalate(
+    id: str,  # noqa: A002 -- the path's word
+    asked: Escalating,
+    request: Request,
+    caller: Caller,
+    context: Context,
+    work: Work,
+) -> ConversationAnswer:
+    await _seen(work, caller, id)
+    if asked.pool is not None:
+        await _demand_pool(work, asked.pool, pointer("pool"))
+    message = Escalate(_actor(caller), asked.reason, asked.pool, by_supervisor=caller.is_supervising)
+    return await _done(context, work, id, message, request_id_of(request, caller))
+
+
+@router.post("/close", summary="End it without a resolution: spam, bounces, a chat its customer ended")
+async def close(
+    id: str,  # noqa: A002 -- the path's word
+    asked: Closing,
+    request: Request,
+    caller: Caller,
+    context: Context,
+    work: Work,
+) -> ConversationAnswer:
+    await _seen(work, caller, id)
+    await work.commit()
+    draft = None
+    if asked.note:
+        draft = _note(request, caller, id, asked.note)
+        await _stored(context, draft)
+    message = Close(
+        _actor(caller),
+        EndReason(asked.reason),
+        by_supervisor=caller.is_supervising,
+        note_id=None if draft is None else draft.message_id,
+    )
+    try:
+        return await _done(context, work, id, message, request_id_of(request, caller))
+    except (Conflict, Forbidden):
+        if draft is not None:
+            await withdraw_draft(context.database, draft.message_id)
+        raise
+
+
 def _actor(caller: Principal) -> str:
     """Who acts: the agent, or the key of a supervisor who is none."""
     return caller.agent_id or caller.key_id
@@ -251,8 +330,13 @@ async def _demand_agent(work: UnitOfWork, agent_id: str, where: str) -> None:
 async def _demand_target(work: UnitOfWork, to: TransferTarget) -> None:
     if to.agent_id is not None:
         await _demand_agent(work, to.agent_id, pointer("to", "agent_id"))
-    if to.pool is not None and await (await work.session()).get(Pool, to.pool) is None:
-        raise InvalidInput(FieldProblem(pointer("to", "pool"), "there is no such pool"))
+    if to.pool is not None:
+        await _demand_pool(work, to.pool, pointer("to", "pool"))
+
+
+async def _demand_pool(work: UnitOfWork, pool: str, where: str) -> None:
+    if await (await work.session()).get(Pool, pool) is None:
+        raise InvalidInput(FieldProblem(where, "there is no such pool"))
 
 
 async def _done(
@@ -282,16 +366,7 @@ async def _done_with_note(
     if not note:
         return await _done(context, work, conversation_id, asked, update_id)
     await work.commit()
-    draft = NewDraft(
-        message_id=_message_id(request, caller),
-        conversation_id=conversation_id,
-        author_kind=_author_kind(caller),
-        author_id=_actor(caller),
-        text=note,
-        html=None,
-        thread_id=None,
-        internal=True,
-    )
+    draft = _note(request, caller, conversation_id, note)
     thread = await _stored(context, draft)
     try:
         answer = await _done(context, work, conversation_id, asked, update_id)
@@ -301,6 +376,19 @@ async def _done_with_note(
         raise
     await _release(context, caller, draft, thread, f"{update_id}/note")
     return answer
+
+
+def _note(request: Request, caller: Principal, conversation_id: str, text: str) -> NewDraft:
+    return NewDraft(
+        message_id=_message_id(request, caller),
+        conversation_id=conversation_id,
+        author_kind=_author_kind(caller),
+        author_id=_actor(caller),
+        text=text,
+        html=None,
+        thread_id=None,
+        internal=True,
+    )
 
 
 async def _stored(context: ApiContext, draft: NewDraft) -> DraftThread:

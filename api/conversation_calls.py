@@ -25,9 +25,11 @@ from storage.records.conversations import conversation_has_ended
 from workflows.messages import (
     AcceptOffer,
     Claim,
+    Close,
     ConversationView,
     DeclineOffer,
     EndWrapUp,
+    Escalate,
     ExtendWrapUp,
     Hold,
     Reassign,
@@ -55,6 +57,8 @@ ConversationRequest = (
     | ExtendWrapUp
     | Reopen
     | Reassign
+    | Escalate
+    | Close
 )
 
 _UPDATES: Final[dict[type[ConversationRequest], UpdateName]] = {
@@ -70,6 +74,8 @@ _UPDATES: Final[dict[type[ConversationRequest], UpdateName]] = {
     ExtendWrapUp: UpdateName.EXTEND_WRAP_UP,
     Reopen: UpdateName.REOPEN,
     Reassign: UpdateName.REASSIGN,
+    Escalate: UpdateName.ESCALATE,
+    Close: UpdateName.CLOSE,
 }
 _REFUSALS: Final = frozenset(code.value for code in RefusalCode)
 

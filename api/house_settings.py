@@ -63,6 +63,7 @@ class IntentAnswer(BaseModel):
 class SettingsAnswer(BaseModel):
     offer_timeout_seconds: dict[Channel, float] = Field(examples=[{"voice": 20.0, "email": 300.0}])
     auto_accept: dict[Channel, bool] = Field(examples=[{"email": True}])
+    interrupts: dict[Channel, bool] = Field(examples=[{"voice": False}])
     capacity_costs: dict[Channel, int] = Field(examples=[{"voice": 100, "email": 15}])
     reopen_window_seconds: float = Field(examples=[259200.0])
     wrap_up_limit_seconds: float = Field(examples=[300.0])
@@ -95,6 +96,7 @@ class SettingsChange(Body):
 
     offer_timeout_seconds: dict[Channel, JsonValue] = left_out()
     auto_accept: dict[Channel, JsonValue] = left_out()
+    interrupts: dict[Channel, JsonValue] = left_out()
     capacity_costs: dict[Channel, JsonValue] = left_out()
     reopen_window_seconds: JsonValue = left_out()
     wrap_up_limit_seconds: JsonValue = left_out()

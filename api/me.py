@@ -1,6 +1,6 @@
 """Who am I, and am I here: the caller's own key and the agent's own presence."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Body
@@ -10,7 +10,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.access import Role
 from api.problems import Forbidden, NotFound
 from api.route import BatonRoute, Caller, Context, Records
+from domain.channels import Channel
+from domain.shifts import shift_end, suggested_presence
+from storage.ledger.agent_hours import hours_calendar
 from storage.ledger.case_facts import read_settings
+from storage.ledger.leases import note_signs_of_life
 from storage.ledger.presence import Presence, change_presence
 from storage.tables import Agent
 
@@ -27,6 +31,11 @@ class DeskAgent(BaseModel):
     pool: str = Field(examples=["default"])
     presence: str = Field(examples=["online"])
     presence_since: datetime
+    presence_channels: list[str] | None = Field(examples=[None], description="Where new work is taken; all when null")
+    shift_ends_at: datetime | None = Field(
+        examples=[None], description="When the working time that runs now ends; past it, or outside it, now or before"
+    )
+    suggested_presence: str | None = Field(examples=[None], description="What the agent may want to be instead")
     skills: dict[str, int] = Field(examples=[{"billing": 4}])
     languages: list[str] = Field(examples=[["en"]])
     capacity: int = Field(examples=[100], description="Units the agent can hold")
@@ -44,6 +53,9 @@ class PresenceChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     presence: Presence = Field(examples=["online"])
+    channels: Annotated[list[Channel], Field(min_length=1, max_length=len(Channel))] | None = Field(
+        default=None, examples=[["email", "web_chat"]], description="Take new work on these channels only"
+    )
 
 
 class PresenceTaken(BaseModel):
@@ -57,7 +69,7 @@ async def me(caller: Caller, records: Records) -> Me:
     return Me(key_id=caller.key_id, role=caller.role, agent=agent, channel_account=caller.channel_account)
 
 
-@router.put("/presence", summary="Come and go; leaving gives pending offers back to the queue at once")
+@router.put("/presence", summary="Come and go, for all channels or some; the same again is a sign of life")
 async def take_presence(
     asked: Annotated[PresenceChange, Body(openapi_examples={"online": {"value": {"presence": "online"}}})],
     caller: Caller,
@@ -68,8 +80,13 @@ async def take_presence(
         raise Forbidden("this key acts for no agent")
     async with context.database.ledger.connection() as connection:
         settings = await read_settings(connection)
+        await note_signs_of_life(connection, {caller.agent_id: timedelta(0)})
         revoked = await change_presence(
-            connection, caller.agent_id, asked.presence, reassign_on_away=settings.reassign_on_away
+            connection,
+            caller.agent_id,
+            asked.presence,
+            reassign_on_away=settings.reassign_on_away,
+            channels=None if asked.channels is None else frozenset(asked.channels),
         )
     if revoked is None:
         raise NotFound("agent")
@@ -80,12 +97,17 @@ async def _desk_agent(records: AsyncSession, agent_id: str) -> DeskAgent:
     agent = await records.get(Agent, agent_id)
     if agent is None:
         raise NotFound("agent")
+    now = datetime.now(UTC)
+    hours = hours_calendar(agent.time_zone, agent.hours)
     return DeskAgent(
         id=agent.id,
         display_name=agent.display_name,
         pool=agent.pool,
         presence=agent.presence,
         presence_since=agent.presence_since,
+        presence_channels=agent.presence_channels,
+        shift_ends_at=shift_end(hours, now),
+        suggested_presence=suggested_presence(agent.presence, hours, now),
         skills=agent.skills,
         languages=agent.languages,
         capacity=agent.capacity,

@@ -18,6 +18,7 @@ class QueueAnswer(Answer):
     oldest_wait_seconds: float | None = Field(examples=[41.5])
     next_breach_at: datetime | None = Field(examples=["2026-01-05T09:05:00Z"])
     offers_pending: int = Field(examples=[1])
+    alerts: int = Field(examples=[1], description="Calls for a supervisor that nobody has acknowledged")
     agents_by_presence: dict[str, int] = Field(examples=[{"online": 4, "away": 1}])
     capacity: int = Field(examples=[400], description="Units of the agents who are online")
     free_units: int = Field(examples=[132])

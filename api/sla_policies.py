@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from api.cursors import Page, Pages
 from api.fields import Answer, Body, Flag, Name, Seconds, Segment, left_out
@@ -14,7 +15,7 @@ from api.problems import Conflict, NotFound
 from api.route import BatonRoute, Records
 from domain.channels import Channel
 from domain.errors import FieldProblem, InvalidInput, pointer
-from domain.sla.policy import PauseReason
+from domain.sla.policy import HIGHEST_RUNG, Metric, PauseReason, Rung
 from storage.ids import new_id
 from storage.records.listing import rows_after
 from storage.records.policies import instant_of_change, locked_policy, tell_open_conversations
@@ -45,6 +46,27 @@ class Targets(Body):
     owner_silence_seconds: Seconds | None = None
 
 
+class LadderRung(Body):
+    """One step of the ladder."""
+
+    at: Annotated[float, Field(gt=0, le=HIGHEST_RUNG, allow_inf_nan=False)] = Field(
+        description="The share of the target after which it is taken: 1 at the breach, more after it"
+    )
+    do: Rung
+    metrics: Annotated[list[Metric], Field(max_length=len(Metric))] = Field(
+        default_factory=list, description="The clocks it is for; all of them when none is named"
+    )
+
+
+def _in_order(ladder: list[LadderRung] | None) -> list[LadderRung] | None:
+    if ladder is not None and any(earlier.at > later.at for earlier, later in pairwise(ladder)):
+        raise ValueError("the steps of a ladder stand in the order of their shares")
+    return ladder
+
+
+Ladder = Annotated[list[LadderRung] | None, Field(max_length=20), AfterValidator(_in_order)]
+
+
 class NewSlaPolicy(Body):
     model_config = ConfigDict(
         json_schema_extra={
@@ -54,6 +76,11 @@ class NewSlaPolicy(Body):
                     "applies_to": {"segments": ["gold"], "channels": ["web_chat"]},
                     "targets": {"first_response_seconds": 60, "resolution_seconds": 14400},
                     "pause_on": ["pending_customer"],
+                    "ladder": [
+                        {"at": 0.8, "do": "raise"},
+                        {"at": 1, "do": "reroute", "metrics": ["first_response", "next_response", "owner_silence"]},
+                        {"at": 1.5, "do": "supervisor"},
+                    ],
                 }
             ]
         }
@@ -65,6 +92,7 @@ class NewSlaPolicy(Body):
     warn_fraction: WarnFraction = 0.8
     calendar_id: str | None = None
     pause_on: PauseOn = Field(default_factory=list)
+    ladder: Ladder = Field(default=None, description="What is done about it, step by step; null is the default ladder")
     rank: Rank = Field(default=0, description="Among equally specific policies the lower rank wins")
 
 
@@ -77,6 +105,7 @@ class SlaPolicyChange(Body):
     warn_fraction: WarnFraction = left_out()
     calendar_id: str | None = left_out()
     pause_on: PauseOn = left_out()
+    ladder: Ladder = left_out()
     rank: Rank = left_out()
     active: Flag = left_out()
 
@@ -90,6 +119,7 @@ class SlaPolicyAnswer(Answer):
     warn_fraction: float = Field(examples=[0.8])
     calendar_id: str | None = Field(examples=[None])
     pause_on: list[str] = Field(examples=[["pending_customer"]])
+    ladder: list[LadderRung] | None = Field(examples=[[{"at": 0.8, "do": "raise", "metrics": []}]])
     rank: int = Field(examples=[0])
     active: bool = Field(examples=[True])
     updated_at: datetime = Field(examples=["2026-01-05T09:00:00Z"])

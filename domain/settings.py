@@ -58,6 +58,8 @@ class Settings:
     auto_accept: Mapping[Channel, bool] = field(
         default_factory=lambda: {channel: channel is Channel.EMAIL for channel in Channel}
     )
+    interrupts: Mapping[Channel, bool] = field(default_factory=lambda: dict.fromkeys(Channel, False))
+    """Whether a conversation of this channel may be offered to who is busy on others: calls, mostly."""
     capacity_costs: Mapping[Channel, int] = field(
         default_factory=lambda: {channel: _COSTS.get(channel, _CHAT_LIKE) for channel in Channel}
     )
@@ -120,6 +122,7 @@ def settings_from_json(document: Mapping[str, Json]) -> Settings:
     settings = Settings(
         offer_timeouts=read.per_channel("offer_timeout_seconds", DEFAULTS.offer_timeouts, read.positive_duration),
         auto_accept=read.per_channel("auto_accept", DEFAULTS.auto_accept, read.boolean),
+        interrupts=read.per_channel("interrupts", DEFAULTS.interrupts, read.boolean),
         capacity_costs=read.per_channel("capacity_costs", DEFAULTS.capacity_costs, read.units),
         reopen_window=read.one("reopen_window_seconds", DEFAULTS.reopen_window, read.duration),
         wrap_up_limit=read.one("wrap_up_limit_seconds", DEFAULTS.wrap_up_limit, read.duration),
@@ -154,6 +157,7 @@ def settings_to_json(settings: Settings) -> dict[str, Json]:
     return {
         "offer_timeout_seconds": {channel.value: _seconds(span) for channel, span in settings.offer_timeouts.items()},
         "auto_accept": {channel.value: chosen for channel, chosen in settings.auto_accept.items()},
+        "interrupts": {channel.value: chosen for channel, chosen in settings.interrupts.items()},
         "capacity_costs": {channel.value: units for channel, units in settings.capacity_costs.items()},
         "reopen_window_seconds": _seconds(settings.reopen_window),
         "wrap_up_limit_seconds": _seconds(settings.wrap_up_limit),

@@ -9,6 +9,7 @@ from temporalio.client import Client
 
 from api.app import create_app
 from api.context import ApiContext, ApiOptions
+from api.presence_watch import PresenceWatch
 from storage.database import Database
 from workers.settings import ProcessSettings
 from workers.temporal_connection import connect
@@ -41,9 +42,10 @@ async def run_api(settings: ProcessSettings, stop: asyncio.Event) -> None:
         older_secrets=settings.older_secret_bytes,
         options=ApiOptions(temporal_ui_url=settings.temporal_ui_url, temporal_namespace=settings.temporal_namespace),
     )
+    app = create_app(context)
     server = _Server(
         uvicorn.Config(
-            create_app(context),
+            app,
             host=settings.api_host,
             port=settings.api_port,
             log_level="warning",
@@ -53,10 +55,14 @@ async def run_api(settings: ProcessSettings, stop: asyncio.Event) -> None:
     )
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
+    watch: PresenceWatch = app.state.presence_watch
+    watching = asyncio.create_task(watch.run())
     try:
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         await serving
     finally:
         stopping.cancel()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         await database.close()

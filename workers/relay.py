@@ -32,6 +32,11 @@ _LOG: Final = structlog.get_logger(__name__)
 _SWEEP: Final = timedelta(seconds=1)
 _RPC_TIMEOUT: Final = timedelta(seconds=3)
 _SHORTEST_WAIT: Final = timedelta(milliseconds=100)
+TASK_TIMEOUT: Final = timedelta(seconds=5)
+"""A server that is killed gives a task that was under way out again only once its time is over: deadlines wait for it.
+
+Not shorter: a worker that has just started takes in many tasks at once, and what is not done in time is done twice.
+"""
 _LONGEST_WAIT: Final = timedelta(seconds=1)
 """While a server is away: short, for the outbox is to be drained within seconds of its return."""
 _LONGEST_RETRY: Final = timedelta(seconds=4)
@@ -166,6 +171,7 @@ class Relay:
             ConversationStart(signal.conversation_id, signal.customer_id, signal.opened_at),
             id=workflow_id(signal.conversation_id),
             task_queue=CONVERSATIONS,
+            task_timeout=TASK_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             start_signal=signal.kind,

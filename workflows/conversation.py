@@ -177,7 +177,7 @@ class Conversation:
 
     @workflow.update(name=UpdateName.HOLD, description="The agent puts the conversation on hold")
     async def hold(self, asked: messages.Hold) -> ConversationView:
-        return await self._ask(events.Held(asked.agent_id, asked.by_supervisor))
+        return await self._ask(events.Held(asked.agent_id, asked.by_supervisor, asked.limit))
 
     @workflow.update(name=UpdateName.RESUME, description="The agent resumes the conversation")
     async def resume(self, asked: messages.Resume) -> ConversationView:
@@ -202,6 +202,14 @@ class Conversation:
     @workflow.update(name=UpdateName.REASSIGN, description="A supervisor gives the conversation to somebody else")
     async def reassign(self, asked: messages.Reassign) -> ConversationView:
         return await self._ask(events.Reassigned(asked.supervisor, asked.to_agent, asked.reason))
+
+    @workflow.update(name=UpdateName.ESCALATE, description="Authority or priority is raised")
+    async def escalate(self, asked: messages.Escalate) -> ConversationView:
+        return await self._ask(events.Escalated(asked.agent_id, asked.reason, asked.to_pool, asked.by_supervisor))
+
+    @workflow.update(name=UpdateName.CLOSE, description="The episode ends for another reason than a resolution")
+    async def close(self, asked: messages.Close) -> ConversationView:
+        return await self._ask(events.EndedByHand(asked.agent_id, asked.reason, asked.by_supervisor, asked.note_id))
 
     # --- queries
 

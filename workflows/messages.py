@@ -6,10 +6,11 @@ a repeat is known, and one of the dataclasses below. Every update takes one of t
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.channels import MessageKind
+from domain.conversation.state import EndReason
 
 
 class SignalName(StrEnum):
@@ -38,6 +39,8 @@ class UpdateName(StrEnum):
     EXTEND_WRAP_UP = "extend_wrap_up"
     REOPEN = "reopen"
     REASSIGN = "reassign"
+    ESCALATE = "escalate"
+    CLOSE = "close"
 
 
 class QueryName(StrEnum):
@@ -200,8 +203,11 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
+    """`limit` is wall time after which the hold ends by itself."""
+
     agent_id: str
     by_supervisor: bool = False
+    limit: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +249,26 @@ class Reassign:
     supervisor: str
     reason: str
     to_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """Raise authority or priority; with `to_pool` the people of that pool take over."""
+
+    agent_id: str
+    reason: str
+    to_pool: str | None = None
+    by_supervisor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the episode for another reason than a resolution; `note_id` is a stored note to be filed with it."""
+
+    agent_id: str
+    reason: EndReason
+    by_supervisor: bool = False
+    note_id: str | None = None
 
 
 # --- answers -------------------------------------------------------------------------------------------------------

@@ -29,8 +29,8 @@ def replied(draft: Draft, event: Replied) -> None:
         return
     draft.demand_open()
     if not event.internal:
-        _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
-        _demand_phase(draft, Phase.ASSIGNED, Phase.PENDING_CUSTOMER, Phase.ON_HOLD, Phase.WRAP_UP)
+        demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
+        demand_phase(draft, Phase.ASSIGNED, Phase.PENDING_CUSTOMER, Phase.ON_HOLD, Phase.WRAP_UP)
     draft.order(SendReply(event.message_id, event.internal))
     draft.state = replace(draft.state, replies=(*draft.state.replies, event.message_id)[-REMEMBERED_REPLIES:])
     draft.happened("note_added" if event.internal else "replied", agent=event.agent_id, message_id=event.message_id)
@@ -54,29 +54,39 @@ def replied(draft: Draft, event: Replied) -> None:
 
 
 def held(draft: Draft, event: Held) -> None:
-    _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
+    """Stop the clocks that a hold stops; asked again, only the limit of the hold is set anew."""
+    demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
+    until = None if event.limit is None else draft.now + event.limit
     if draft.state.phase is Phase.ON_HOLD:
+        draft.state = replace(draft.state, hold_until=until)
         return
-    _demand_phase(draft, Phase.ASSIGNED, Phase.PENDING_CUSTOMER)
+    demand_phase(draft, Phase.ASSIGNED, Phase.PENDING_CUSTOMER)
     if draft.state.assignment is None:
         raise Refusal(RefusalCode.WRONG_STATE, "nobody has the conversation: it waits for the customer")
     draft.go_to(Phase.ON_HOLD)
-    draft.happened("held", agent=event.agent_id)
+    draft.state = replace(draft.state, hold_until=until)
+    draft.happened("held", agent=event.agent_id, until=until.isoformat() if until else None)
+
+
+def end_hold(draft: Draft) -> None:
+    """The limit of the hold is reached: the agent is expected to go on."""
+    draft.go_to(Phase.ASSIGNED)
+    draft.happened("resumed", agent=draft.state.agent_id, cause="hold_limit")
 
 
 def resumed(draft: Draft, event: Resumed) -> None:
-    _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
+    demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
     if draft.state.phase is Phase.ASSIGNED:
         return
-    _demand_phase(draft, Phase.ON_HOLD)
+    demand_phase(draft, Phase.ON_HOLD)
     draft.go_to(Phase.ASSIGNED)
     draft.happened("resumed", agent=event.agent_id)
 
 
 def transferred(draft: Draft, event: Transferred) -> None:
     """Warm: the sender stays responsible until the accept. Cold: released now; age and clocks are kept."""
-    _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
-    _demand_phase(draft, Phase.ASSIGNED, Phase.PENDING_CUSTOMER, Phase.ON_HOLD)
+    demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
+    demand_phase(draft, Phase.ASSIGNED, Phase.PENDING_CUSTOMER, Phase.ON_HOLD)
     if draft.state.waiting is not None:
         raise Refusal(RefusalCode.WRONG_STATE, "a transfer is already under way")
     sender = draft.state.assignment
@@ -115,13 +125,13 @@ def resolved(draft: Draft, event: Resolved) -> None:
     """End the episode and begin the wrap-up; a supervisor may also resolve what nobody has taken yet."""
     state = draft.state
     if state.wrap_up is not None and state.wrap_up.code == event.wrap_up_code and state.phase is Phase.WRAP_UP:
-        _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
+        demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
         return
     if state.phase.is_waiting and event.by_supervisor:
         draft.leave_queue()
     else:
-        _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
-        _demand_phase(draft, Phase.ASSIGNED, Phase.PENDING_CUSTOMER, Phase.ON_HOLD)
+        demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
+        demand_phase(draft, Phase.ASSIGNED, Phase.PENDING_CUSTOMER, Phase.ON_HOLD)
         if state.waiting is not None:
             draft.leave_queue()
     end_episode(draft, EndReason.RESOLVED, event.wrap_up_code)
@@ -138,8 +148,8 @@ def wrap_up_ended(draft: Draft, event: WrapUpEnded) -> None:
     if draft.state.phase is Phase.RESOLVED and (event.by_supervisor or draft.state.owner == event.agent_id):
         return
     draft.demand_open()
-    _demand_phase(draft, Phase.WRAP_UP)
-    _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
+    demand_phase(draft, Phase.WRAP_UP)
+    demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
     end_wrap_up(draft, "by_hand")
 
 
@@ -153,8 +163,8 @@ def end_wrap_up(draft: Draft, cause: str) -> None:
 
 def wrap_up_extended(draft: Draft, event: WrapUpExtended) -> None:
     draft.demand_open()
-    _demand_phase(draft, Phase.WRAP_UP)
-    _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
+    demand_phase(draft, Phase.WRAP_UP)
+    demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
     wrap_up = draft.state.wrap_up
     if wrap_up is None or wrap_up.extended:
         raise Refusal(RefusalCode.ALREADY_EXTENDED, "a wrap-up is extended once")
@@ -167,10 +177,10 @@ def reopened(draft: Draft, event: Reopened) -> None:
     """An agent takes a resolved conversation up again; it takes room like a claim."""
     state = draft.state
     draft.demand_open()
-    _demand_phase(draft, Phase.WRAP_UP, Phase.RESOLVED)
+    demand_phase(draft, Phase.WRAP_UP, Phase.RESOLVED)
     by = "supervisor" if event.by_supervisor else "agent"
     if state.phase is Phase.WRAP_UP:
-        _demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
+        demand_responsible(draft, event.agent_id, by_supervisor=event.by_supervisor)
         begin_episode(draft, draft.now, by=by)
         return
     begin_episode(draft, draft.now, by=by)
@@ -186,7 +196,7 @@ def _restart_silence(draft: Draft) -> None:
         draft.start_clock(Metric.OWNER_SILENCE, draft.now)
 
 
-def _demand_responsible(draft: Draft, agent_id: str, *, by_supervisor: bool) -> None:
+def demand_responsible(draft: Draft, agent_id: str, *, by_supervisor: bool) -> None:
     """S7: only the assignee or a supervisor; the owner too while an idle conversation holds nobody's units."""
     state = draft.state
     draft.demand_open()
@@ -197,7 +207,7 @@ def _demand_responsible(draft: Draft, agent_id: str, *, by_supervisor: bool) -> 
     raise Refusal(RefusalCode.NOT_YOURS, "you are not responsible for this conversation")
 
 
-def _demand_phase(draft: Draft, *phases: Phase) -> None:
+def demand_phase(draft: Draft, *phases: Phase) -> None:
     if draft.state.phase not in phases:
         allowed = ", ".join(phase.value for phase in phases)
         raise Refusal(

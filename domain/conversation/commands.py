@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from domain.conversation.state import Waiting
 from domain.sla.clock import Clock
+from domain.sla.policy import Metric
 
 
 class OfferEnd(StrEnum):
@@ -101,6 +102,23 @@ class PassOn:
     message_id: str
 
 
+class AlertKind(StrEnum):
+    """Why a supervisor is called."""
+
+    SLA = "sla"
+    ESCALATION = "escalation"
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseAlert:
+    """Put an alert before the supervisors; `metric` is the promise it is about, `reason` why in a word or sentence."""
+
+    alert_id: str
+    kind: AlertKind
+    metric: Metric | None
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Absorb:
     """What a merge handed over is part of this step."""
@@ -129,5 +147,6 @@ Command = (
     | RecordResolution
     | PassOn
     | Absorb
+    | RaiseAlert
     | Happened
 )

@@ -71,9 +71,10 @@ def _take_up(draft: Draft, event: CustomerWrote) -> None:
         draft.start_clock(Metric.RESOLUTION, event.at)
         draft.enqueue()
     elif state.assignment is None and not state.phase.is_waiting:
-        # It had gone idle and given its units back: to the queue, where the owner has the first call.
+        # It had gone idle and given its units back: for a short while it is kept for the owner.
         draft.state = replace(state, waits_since=event.at)
-        draft.enqueue()
+        grace = draft.case.rules.owner_grace
+        draft.enqueue(owner_until=draft.now + grace if grace and state.owner is not None else None)
     elif state.assignment is not None:
         draft.go_to(Phase.ASSIGNED)
         draft.start_clock(Metric.OWNER_SILENCE, draft.now)
@@ -96,6 +97,7 @@ def begin_episode(draft: Draft, at: datetime, *, by: str) -> None:
         resolved_at=None,
         end_reason=None,
         tallies=Tallies(),
+        escalation=0,
         phase=Phase.ASSIGNED if still_there else draft.state.phase,
     )
     draft.happened("reopened", agent=draft.state.owner, by=by, episode=draft.state.episode)
@@ -103,22 +105,28 @@ def begin_episode(draft: Draft, at: datetime, *, by: str) -> None:
 
 
 def customer_left(draft: Draft, event: CustomerLeft) -> None:
-    """Who leaves before anybody accepted has abandoned; a conversation in work is its agent's to resolve."""
+    """Who leaves before anybody accepted has abandoned; a conversation in work is its agent's to resolve.
+
+    One that had gone idle is nobody's: when its customer leaves for good, the chat was ended by them.
+    """
     state = draft.state
     if state.phase.is_final:
         return
     draft.happened("customer_left", agent=state.agent_id, thread_id=event.thread_id)
-    if not state.phase.is_waiting or set(state.threads) - {event.thread_id}:
+    is_idle = state.phase is Phase.PENDING_CUSTOMER and state.assignment is None
+    if not (state.phase.is_waiting or is_idle) or set(state.threads) - {event.thread_id}:
         return
     draft.leave_queue()
     draft.release("customer_left")
-    end_episode(draft, EndReason.ABANDONED, None)
+    end_episode(draft, EndReason.CUSTOMER_ENDED if is_idle else EndReason.ABANDONED, None)
     draft.go_to(Phase.RESOLVED)
 
 
 def end_episode(draft: Draft, reason: EndReason, wrap_up_code: str | None) -> None:
     """Stop the episode's clocks and write its resolution record."""
     resolved = reason is EndReason.RESOLVED
+    if reason.is_of_no_customer:
+        draft.cancel_clock(Metric.NEXT_RESPONSE)
     draft.meet_clock(Metric.NEXT_RESPONSE)
     draft.cancel_clock(Metric.FIRST_RESPONSE)
     draft.cancel_clock(Metric.OWNER_SILENCE)

@@ -1,22 +1,24 @@
 """The instants at which a conversation acts by itself, and what it then does."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from domain.conversation.agent_side import end_wrap_up
+from domain.conversation.agent_side import end_hold, end_wrap_up
 from domain.conversation.draft import Draft
+from domain.conversation.ladder import climb_ladder
 from domain.conversation.offering import offer_timed_out
 from domain.conversation.state import ConversationState, Phase
 from domain.sla.clock import DeadlineKind, breach, next_deadline, warn
-from domain.sla.policy import Metric
+from domain.sla.policy import Rung
 
 
 class Due(StrEnum):
     OFFER = "offer"
     SLA_WARNING = "sla_warning"
     SLA_BREACH = "sla_breach"
+    LADDER = "ladder"
+    HOLD = "hold"
     WRAP_UP = "wrap_up"
     IDLE_RELEASE = "idle_release"
     CLOSE = "close"
@@ -38,12 +40,16 @@ def deadlines(state: ConversationState) -> list[NextDeadline]:
         name = sla.clock.metric.value.replace("_", " ")
         target = _in_words(sla.clock.target)
         segment = state.case.segment if state.case else ""
-        if sla.kind is DeadlineKind.WARN:
+        if sla.kind is DeadlineKind.RUNG:
+            found.append(NextDeadline(sla.at, Due.LADDER, _ladder_words(name, sla.clock.rung)))
+        elif sla.kind is DeadlineKind.WARN:
             found.append(NextDeadline(sla.at, Due.SLA_WARNING, f"{name} is at risk, {segment} {target}"))
         else:
             found.append(NextDeadline(sla.at, Due.SLA_BREACH, f"{name} due, {segment} {target}"))
     if state.wrap_up is not None:
         found.append(NextDeadline(state.wrap_up.ends_at, Due.WRAP_UP, "wrap-up ends"))
+    if state.hold_until is not None:
+        found.append(NextDeadline(state.hold_until, Due.HOLD, "hold ends"))
     if state.case is not None:
         rules = state.case.rules
         # While a warm transfer is under way its sender holds on until somebody accepts.
@@ -59,7 +65,7 @@ def deadlines(state: ConversationState) -> list[NextDeadline]:
     return sorted(found)
 
 
-def deadline_reached(draft: Draft) -> None:
+def deadline_reached(draft: Draft) -> None:  # noqa: C901 -- one case a deadline
     """Do whatever is due by now, in the order in which it fell due."""
     while True:
         due = next(iter(deadlines(draft.state)), None)
@@ -72,6 +78,10 @@ def deadline_reached(draft: Draft) -> None:
                 _warn(draft)
             case Due.SLA_BREACH:
                 _breach(draft)
+            case Due.LADDER:
+                climb_ladder(draft)
+            case Due.HOLD:
+                end_hold(draft)
             case Due.WRAP_UP:
                 end_wrap_up(draft, "time")
             case Due.IDLE_RELEASE:
@@ -83,49 +93,28 @@ def deadline_reached(draft: Draft) -> None:
 
 
 def _warn(draft: Draft) -> None:
-    """First rung: more urgent, and wider where it waits."""
     deadline = next_deadline(draft.state.clocks)
-    if deadline is None:
-        return
-    draft.keep_clock(warn(deadline.clock, draft.now))
-    draft.happened("sla_warning", agent=draft.state.agent_id, metric=deadline.clock.metric.value)
-    _make_urgent(draft)
+    if deadline is not None:
+        draft.keep_clock(warn(deadline.clock, draft.now))
+        draft.happened("sla_warning", agent=draft.state.agent_id, metric=deadline.clock.metric.value)
 
 
 def _breach(draft: Draft) -> None:
-    """Second rung: from an owner who did not answer to the best available, then to the supervisor."""
     deadline = next_deadline(draft.state.clocks)
-    if deadline is None:
-        return
-    draft.keep_clock(breach(deadline.clock, draft.now))
-    _make_urgent(draft)
-    metric = deadline.clock.metric
-    tallies = draft.state.tallies
-    silent = draft.state.assignment
-    if (
-        metric is not Metric.RESOLUTION
-        and draft.state.phase is Phase.ASSIGNED
-        and silent is not None
-        and draft.state.waiting is None
-        and tallies.reroutes < draft.case.rules.max_reroutes
-    ):
-        draft.state = replace(draft.state, tallies=replace(tallies, reroutes=tallies.reroutes + 1))
-        draft.happened("rerouted", agent=silent.agent_id, cause="sla_breach", metric=metric.value)
-        draft.release("sla_breach")
-        draft.enqueue(exclude=silent.agent_id, urgent=True)
-        return
-    waiting = draft.state.waiting
-    if waiting is not None and waiting.only_agent is not None and draft.state.phase is Phase.QUEUED:
-        # The one agent it was meant for has not come: now it is for the best available.
-        draft.state = replace(draft.state, waiting=replace(waiting, only_agent=None))
-        draft.happened("transfer_failed", agent=waiting.only_agent)
-    draft.happened("supervisor_alerted", agent=draft.state.agent_id, metric=metric.value)
+    if deadline is not None:
+        draft.keep_clock(breach(deadline.clock, draft.now))
 
 
-def _make_urgent(draft: Draft) -> None:
-    waiting = draft.state.waiting
-    if waiting is not None and not waiting.urgent:
-        draft.state = replace(draft.state, waiting=replace(waiting, urgent=True))
+def _ladder_words(name: str, rung: Rung | None) -> str:
+    match rung:
+        case Rung.SUGGEST:
+            return f"{name} is slow, a faster channel is suggested"
+        case Rung.REROUTE:
+            return f"{name} failed, somebody else takes over"
+        case Rung.SUPERVISOR:
+            return f"{name} failed, a supervisor is called"
+        case _:
+            return f"{name} is at risk, its urgency is raised"
 
 
 def _in_words(span: timedelta) -> str:

@@ -17,7 +17,7 @@ from domain.conversation.refusals import Refusal, RefusalCode
 from domain.conversation.state import ConversationState, Phase, Waiting
 from domain.conversation.terms import Assessment, SkillNeeds
 from domain.sla import clock as sla
-from domain.sla.policy import Metric, PauseReason, SlaTerms
+from domain.sla.policy import Metric, PauseReason, Rung, SlaTerms
 
 REPEATING_METRICS = frozenset({Metric.NEXT_RESPONSE, Metric.OWNER_SILENCE})
 
@@ -54,6 +54,7 @@ class Draft:
             idle_since=(self.state.idle_since if was is phase else self.now)
             if phase is Phase.PENDING_CUSTOMER
             else None,
+            hold_until=self.state.hold_until if phase is Phase.ON_HOLD else None,
         )
         self._let_clocks_follow_phase()
 
@@ -132,6 +133,7 @@ class Draft:
         pool: str | None = None,
         skills: SkillNeeds = (),
         warm_from: str | None = None,
+        owner_until: datetime | None = None,
     ) -> None:
         """Return to the queue with the next ticket and the original age; who declined stays out for this round."""
         was = self.state.waiting
@@ -150,11 +152,12 @@ class Draft:
             queued_at=waits_since,
             entered_at=self.now,
             skills=skills or (was.skills if was else self.case.skills),
-            urgent=urgent or (was.urgent if was else False),
+            urgent=urgent or (was.urgent if was else self._is_raised()),
             excluded=excluded,
             exclusions_clear_at=clear_at,
             only_agent=only_agent,
             warm_from=warm_from,
+            owner_until=owner_until,
         )
         self.state = replace(self.state, waiting=waiting, offer=None)
         if warm_from is None:
@@ -164,7 +167,8 @@ class Draft:
     def refresh_ticket(self) -> None:
         """At the end of the step let the queue know how the case looks now, if it looks any different."""
         ticket = _ticket(self.state)
-        if ticket is not None and (ticket, self.state.case) != (_ticket(self._before), self._before.case):
+        before = (_ticket(self._before), self._before.case, self._before.priority)
+        if ticket is not None and (ticket, self.state.case, self.state.priority) != before:
             self.order(ticket)
 
     def leave_queue(self, *, must_wait: bool = False) -> None:
@@ -176,6 +180,12 @@ class Draft:
         if waiting is not None and offer is None:
             self.order(Dequeue(waiting.ticket, must_wait=must_wait))
         self.state = replace(self.state, waiting=None, offer=None)
+
+    def _is_raised(self) -> bool:
+        """Whether the ladder of a promise still open, or an escalation, had raised the urgency before."""
+        return self.state.escalation > 0 or any(
+            Rung.RAISE in clock.climbed for clock in self.state.clocks if not clock.is_ended
+        )
 
     # --- responsibility --------------------------------------------------------------------------------------------
 

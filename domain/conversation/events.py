@@ -1,10 +1,11 @@
 """What can happen to a conversation. The instant it happens at is given to `step` beside the event."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.channels import MessageKind
 from domain.conversation.handover import Handover
+from domain.conversation.state import EndReason
 from domain.conversation.terms import Assessment, SkillNeeds
 from domain.sla.policy import SlaTerms
 
@@ -148,8 +149,11 @@ class Transferred:
 
 @dataclass(frozen=True, slots=True)
 class Held:
+    """`limit` is wall time after which the hold ends by itself."""
+
     agent_id: str
     by_supervisor: bool
+    limit: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,26 @@ class Reassigned:
 
 
 @dataclass(frozen=True, slots=True)
+class Escalated:
+    """Authority or priority is raised; with `to_pool` the people of that pool take over."""
+
+    agent_id: str
+    reason: str
+    to_pool: str | None
+    by_supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndedByHand:
+    """Somebody ends the episode for another reason than a resolution; `note_id` is a stored note that says why."""
+
+    agent_id: str
+    reason: EndReason
+    by_supervisor: bool
+    note_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlineReached:
     """The time has come for whatever is due by now."""
 
@@ -221,5 +245,7 @@ Event = (
     | WrapUpExtended
     | Reopened
     | Reassigned
+    | Escalated
+    | EndedByHand
     | DeadlineReached
 )

@@ -47,7 +47,7 @@ def project(state: ConversationState) -> Projection:
         intent_confidence=case.intent_confidence,
         sentiment=case.sentiment,
         language=case.language,
-        priority=case.priority,
+        priority=state.priority,
         pool=state.waiting.pool if state.waiting else case.pool,
         agent_id=state.agent_id,
         owner_id=state.owner,

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from domain.conversation.terms import Assessment, SkillNeeds
 from domain.sla.clock import Clock
+
+LOWEST_PRIORITY: Final = 5
 
 
 class Phase(StrEnum):
@@ -40,13 +43,26 @@ class EndReason(StrEnum):
     RESOLVED = "resolved"
     ABANDONED = "abandoned"
     """The customer left before anybody accepted."""
+    CUSTOMER_ENDED = "customer_ended"
+    """The customer ended the chat; what they came for was not settled by us."""
+    SPAM = "spam"
+    BOUNCE_STORM = "bounce_storm"
+    """Machines answering each other."""
+    NO_ANSWER_WANTED = "no_answer_wanted"
+    """Nobody expects an answer: a copy for information, thanks in other words."""
+
+    @property
+    def is_of_no_customer(self) -> bool:
+        """Whether nobody was served: such an episode closes at once and counts in no measure of service."""
+        return self in {EndReason.SPAM, EndReason.BOUNCE_STORM}
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A place in the queue. Every return to the queue takes the next ticket; `queued_at` stays the original age.
 
-    `warm_from` is the assignment that holds on until a warm transfer is accepted.
+    `warm_from` is the assignment that holds on until a warm transfer is accepted. Until `owner_until` it is kept for
+    the owner, if they are there.
     """
 
     ticket: int
@@ -59,6 +75,7 @@ class Waiting:
     exclusions_clear_at: datetime | None = None
     only_agent: str | None = None
     warm_from: str | None = None
+    owner_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +122,8 @@ class ConversationState:
     `opened_at` is the first inbound message of the conversation, `episode_opened_at` that of the present episode.
     `unanswered_since` is the oldest customer message without a public reply. `replies` are the last replies sent, by
     which a repeated request is known. `idle_since` is when the conversation began to wait for the customer.
+    `hold_until` is when a hold that was limited ends. `escalation` counts how often authority or priority was raised in
+    the episode, `alerts` the alerts put before the supervisors so far.
     `queued_at` is when the episode first asked for somebody; `waits_since` is the age a place in the queue has: the
     same, until a conversation that had gone idle and given its units back is woken by the customer's next message.
     `heard` is the last outbox id whose message was taken in; `merges` counts the
@@ -144,6 +163,15 @@ class ConversationState:
     merges: int = 0
     joined_skills: SkillNeeds = ()
     tallies: Tallies = Tallies()
+    hold_until: datetime | None = None
+    escalation: int = 0
+    alerts: int = 0
+
+    @property
+    def priority(self) -> int:
+        """1 (urgent) to 5 (low): what the case has, raised by each escalation to 2 and then to 1."""
+        own = self.case.priority if self.case else LOWEST_PRIORITY
+        return min(own, max(3 - self.escalation, 1)) if self.escalation else own
 
     @property
     def agent_id(self) -> str | None:

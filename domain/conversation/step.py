@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from domain.conversation import agent_side, customer_side, merging, offering
+from domain.conversation import agent_side, customer_side, endings, escalation, merging, offering
 from domain.conversation.commands import Command
 from domain.conversation.deadlines import deadline_reached
 from domain.conversation.draft import Draft
@@ -15,6 +15,8 @@ from domain.conversation.events import (
     CustomerLeft,
     CustomerWrote,
     DeadlineReached,
+    EndedByHand,
+    Escalated,
     Event,
     Held,
     IdentityLinked,
@@ -58,7 +60,7 @@ def step(state: ConversationState, event: Event, now: datetime) -> Step:
     return Step(replace(draft.state, step=state.step + 1), tuple(draft.commands))
 
 
-def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 -- one line an event
+def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 -- one line an event
     match event:
         case CustomerWrote():
             customer_side.customer_wrote(draft, event)
@@ -104,6 +106,10 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 -- one li
             agent_side.wrap_up_extended(draft, event)
         case Reopened():
             agent_side.reopened(draft, event)
+        case Escalated():
+            escalation.escalated(draft, event)
+        case EndedByHand():
+            endings.ended_by_hand(draft, event)
         case DeadlineReached():
             deadline_reached(draft)
         case _:

@@ -22,6 +22,7 @@ class Rules:
     exclusion_cooldown: timedelta
     idle_release: timedelta | None
     max_reroutes: int
+    owner_grace: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)

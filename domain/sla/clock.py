@@ -17,10 +17,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from domain.sla.calendar import add_open_time, open_time_between
-from domain.sla.policy import Metric, SlaTerms
+from domain.sla.ladder import steps_left
+from domain.sla.policy import Metric, Rung, SlaTerms
 
 _ZERO = timedelta(0)
 
@@ -40,11 +41,20 @@ class DeadlineKind(StrEnum):
 
     WARN = "warn"
     BREACH = "breach"
+    RUNG = "rung"
+    """A step of the ladder."""
+
+
+_ORDER: Final = {kind: place for place, kind in enumerate(DeadlineKind)}
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """One metric of one episode; `number` tells apart the clocks of a metric that starts again in its episode."""
+    """One metric of one episode; `number` tells apart the clocks of a metric that starts again in its episode.
+
+    `climbed` are the steps of the ladder taken so far; `rung` is the next one and `rung_at` its instant, while the
+    clock runs, before its breach or after it.
+    """
 
     metric: Metric
     episode: int
@@ -61,6 +71,9 @@ class Clock:
     paused_since: datetime | None = None
     used: timedelta = _ZERO
     paused_total: timedelta = _ZERO
+    climbed: tuple[Rung, ...] = ()
+    rung: Rung | None = None
+    rung_at: datetime | None = None
 
     @property
     def is_ended(self) -> bool:
@@ -105,7 +118,8 @@ def pause(clock: Clock, at: datetime) -> Clock:
         return clock
     clock = _settled(clock, at)
     state = ClockState.PAUSED if clock.state is ClockState.RUNNING else clock.state
-    return replace(clock, state=state, due_at=None, warn_at=None, paused_since=max(at, clock.running_since))
+    paused = replace(clock, state=state, due_at=None, warn_at=None, paused_since=max(at, clock.running_since))
+    return replace(paused, rung=None, rung_at=None)
 
 
 def resume(clock: Clock, terms: SlaTerms, at: datetime) -> Clock:
@@ -158,6 +172,11 @@ def breach(clock: Clock, at: datetime) -> Clock:
     return replace(clock, state=ClockState.BREACHED, breached_at=clock.due_at, due_at=None, warn_at=None)
 
 
+def climb(clock: Clock, terms: SlaTerms, rung: Rung) -> Clock:
+    """Record a step of the ladder as taken and look ahead to the next one."""
+    return _with_rung(replace(clock, climbed=(*clock.climbed, rung)), terms)
+
+
 def close_run(clock: Clock, terms: SlaTerms, at: datetime) -> Clock:
     """Count the last run under these terms, so that what follows may be counted under others; moves no deadline."""
     end = min(moment for moment in (clock.paused_since, clock.ended_at, at) if moment is not None)
@@ -182,19 +201,23 @@ def change_terms(clock: Clock, old: SlaTerms, new: SlaTerms, at: datetime) -> Cl
 
 
 def next_deadline(clocks: Iterable[Clock]) -> Deadline | None:
-    """Return the earliest warning or breach still to come; equal instants warn first, then go by metric."""
+    """Return what comes next; equal instants warn first, then breach, then climb the ladder, then go by metric."""
     deadlines = [
         Deadline(moment, clock, kind)
         for clock in clocks
-        if clock.state is ClockState.RUNNING
-        for moment, kind in ((clock.warn_at, DeadlineKind.WARN), (clock.due_at, DeadlineKind.BREACH))
+        if not clock.is_ended
+        for moment, kind in (
+            (clock.warn_at, DeadlineKind.WARN),
+            (clock.due_at, DeadlineKind.BREACH),
+            (clock.rung_at, DeadlineKind.RUNG),
+        )
         if moment is not None
     ]
     return min(
         deadlines,
         key=lambda deadline: (
             deadline.at,
-            deadline.kind is DeadlineKind.BREACH,
+            _ORDER[deadline.kind],
             deadline.clock.metric,
             deadline.clock.episode,
             deadline.clock.number,
@@ -231,7 +254,8 @@ def _ended(clock: Clock, state: ClockState, at: datetime) -> Clock:
     paused_total = clock.paused_total
     if clock.paused_since is not None:
         paused_total += open_time_between(None, clock.paused_since, instant)
-    return replace(clock, state=state, ended_at=instant, due_at=None, warn_at=None, paused_total=paused_total)
+    ended = replace(clock, state=state, ended_at=instant, due_at=None, warn_at=None, paused_total=paused_total)
+    return replace(ended, rung=None, rung_at=None)
 
 
 def _settled(clock: Clock, at: datetime) -> Clock:
@@ -244,14 +268,22 @@ def _settled(clock: Clock, at: datetime) -> Clock:
 def _with_deadlines(clock: Clock, terms: SlaTerms) -> Clock:
     """Set the deadlines of a run that has just begun at `running_since`."""
     if clock.state is not ClockState.RUNNING:
-        return clock
+        return _with_rung(clock, terms)
     due_at = _instant_of(clock, terms, clock.target)
     warn_at: datetime | None = None
     if clock.warned_at is None and terms.warn_fraction is not None:
         warn_at = _instant_of(clock, terms, clock.target * terms.warn_fraction)
         if warn_at >= due_at:
             warn_at = None
-    return replace(clock, due_at=due_at, warn_at=warn_at)
+    return _with_rung(replace(clock, due_at=due_at, warn_at=warn_at), terms)
+
+
+def _with_rung(clock: Clock, terms: SlaTerms) -> Clock:
+    """Set the next step of the ladder; a clock that stands still has none."""
+    step = next(steps_left(terms.ladder, clock.metric, clock.climbed), None)
+    if step is None or clock.is_ended or clock.paused_since is not None:
+        return replace(clock, rung=None, rung_at=None)
+    return replace(clock, rung=step.do, rung_at=_instant_of(clock, terms, clock.target * step.at))
 
 
 def _instant_of(clock: Clock, terms: SlaTerms, consumed: timedelta) -> datetime:

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import NewType
+from itertools import pairwise
+from typing import Final, NewType
 
 from domain.sla.calendar import Calendar
 
@@ -25,6 +26,49 @@ class PauseReason(StrEnum):
 
     PENDING_CUSTOMER = "pending_customer"
     ON_HOLD = "on_hold"
+
+
+class Rung(StrEnum):
+    """What the ladder does when a promise is at risk or broken; the warning before it is the clock's own."""
+
+    RAISE = "raise"
+    """Raise its urgency and widen what it asks of an agent."""
+    SUGGEST = "suggest"
+    """Offer the customer a faster channel."""
+    REROUTE = "reroute"
+    """Take it from a silent agent and give it to the best available."""
+    SUPERVISOR = "supervisor"
+    """Call a supervisor."""
+
+
+HIGHEST_RUNG: Final = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class LadderStep:
+    """One step: `at` is a share of the target in open time, 1 at the breach and above 1 after it.
+
+    `metrics` are the clocks it is for; none named means all of them.
+    """
+
+    at: float
+    do: Rung
+    metrics: tuple[Metric, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.at <= HIGHEST_RUNG:
+            raise ValueError(f"a step comes after a share above 0 and up to {HIGHEST_RUNG:g} of the target")
+
+
+_SOMEBODY_WAITS: Final = (Metric.FIRST_RESPONSE, Metric.NEXT_RESPONSE, Metric.OWNER_SILENCE)
+
+DEFAULT_LADDER: Final = (
+    LadderStep(0.8, Rung.RAISE),
+    LadderStep(0.9, Rung.SUGGEST, (Metric.FIRST_RESPONSE, Metric.NEXT_RESPONSE)),
+    LadderStep(1.0, Rung.REROUTE, _SOMEBODY_WAITS),
+    LadderStep(1.0, Rung.SUPERVISOR, (Metric.RESOLUTION,)),
+    LadderStep(1.5, Rung.SUPERVISOR, _SOMEBODY_WAITS),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +129,11 @@ class SlaTerms:
     warn_fraction: float | None = 0.8
     calendar: Calendar | None = None
     pause_on: tuple[PauseReason, ...] = (PauseReason.PENDING_CUSTOMER, PauseReason.ON_HOLD)
+    ladder: tuple[LadderStep, ...] = DEFAULT_LADDER
 
     def __post_init__(self) -> None:
         _check_warn_fraction(self.warn_fraction)
+        _check_ladder(self.ladder)
 
     def pauses_on(self, reason: PauseReason) -> bool:
         """Return whether this reason stops the clocks that can be paused."""
@@ -107,9 +153,11 @@ class SlaPolicy:
     calendar: Calendar | None = None
     pause_on: tuple[PauseReason, ...] = (PauseReason.PENDING_CUSTOMER, PauseReason.ON_HOLD)
     rank: int = 0
+    ladder: tuple[LadderStep, ...] = DEFAULT_LADDER
 
     def __post_init__(self) -> None:
         _check_warn_fraction(self.warn_fraction)
+        _check_ladder(self.ladder)
 
     def terms(self) -> SlaTerms:
         """Return what a conversation under this policy carries."""
@@ -120,6 +168,7 @@ class SlaPolicy:
             warn_fraction=self.warn_fraction,
             calendar=self.calendar,
             pause_on=self.pause_on,
+            ladder=self.ladder,
         )
 
 
@@ -141,3 +190,8 @@ def choose_policy(
 def _check_warn_fraction(fraction: float | None) -> None:
     if fraction is not None and not 0 < fraction < 1:
         raise ValueError(f"a warning comes after a share between 0 and 1 of the target, not {fraction}")
+
+
+def _check_ladder(ladder: tuple[LadderStep, ...]) -> None:
+    if any(earlier.at > later.at for earlier, later in pairwise(ladder)):
+        raise ValueError("the steps of a ladder are in the order of their shares")

@@ -5,11 +5,20 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
+import msgspec
 from psycopg.rows import class_row
 
 from domain.settings import Json, Settings, settings_from_json
 from domain.sla.calendar import Calendar
-from domain.sla.policy import AppliesTo, PauseReason, PolicyId, SlaPolicy, SlaTargets
+from domain.sla.policy import (
+    DEFAULT_LADDER,
+    AppliesTo,
+    LadderStep,
+    PauseReason,
+    PolicyId,
+    SlaPolicy,
+    SlaTargets,
+)
 from storage.database import LedgerConnection
 from storage.holidays_dates import expand_holidays
 
@@ -36,7 +45,7 @@ where c.id = %(conversation)s
 _SETTINGS: Final = "select key, value from settings"
 _SPOKEN: Final = "select distinct jsonb_array_elements_text(languages) from agents where active"
 _POLICIES: Final = """
-select p.id, p.name, p.version, p.applies_to, p.targets, p.warn_fraction, p.pause_on, p.rank,
+select p.id, p.name, p.version, p.applies_to, p.targets, p.warn_fraction, p.pause_on, p.ladder, p.rank,
        c.time_zone, c.weekly, c.holidays
 from sla_policies p left join calendars c on c.id = p.calendar_id where p.active
 """
@@ -144,7 +153,7 @@ def _interval(pair: Sequence[str]) -> tuple[time, time | None]:
 
 
 def _policy(row: Sequence[object], now: datetime) -> SlaPolicy:
-    identity, name, version, applies_to, targets, warn_fraction, pause_on, rank, zone, weekly, holidays = row
+    identity, name, version, applies_to, targets, warn_fraction, pause_on, ladder, rank, zone, weekly, holidays = row
     applies = _object(applies_to)
     calendar = None
     if isinstance(zone, str):
@@ -168,7 +177,12 @@ def _policy(row: Sequence[object], now: datetime) -> SlaPolicy:
         calendar=calendar,
         pause_on=tuple(PauseReason(reason) for reason in pause_on) if isinstance(pause_on, list) else (),
         rank=int(str(rank)),
+        ladder=_ladder(ladder),
     )
+
+
+def _ladder(stored: object) -> tuple[LadderStep, ...]:
+    return tuple(msgspec.convert(stored, list[LadderStep])) if isinstance(stored, list) else DEFAULT_LADDER
 
 
 def _object(value: object) -> dict[str, list[str]]:

@@ -25,6 +25,7 @@ from domain.settings import DEFAULTS
 from storage.database import Database, LedgerConnection
 from storage.ids import new_id
 from storage.ledger.case_facts import read_settings
+from storage.ledger.interrupts import interrupting_channels, interruptions, left_in_peace
 from storage.ledger.pool_queue import PoolQueue
 from storage.ledger.roster import AgentReader
 from storage.ledger.ticket import Ticket
@@ -49,12 +50,13 @@ where coalesce(l.passed_at, l.taken_at) < clock_timestamp() - %s
 order by l.pool
 """
 _ANYONE_FREE: Final = """
-select exists (
+select exists (select from queue_tickets where pool = %(pool)s and channel = any(%(interrupting)s)) or exists (
     select from agents a
     where a.active and a.presence in ('online', 'transfers_only')
       and least(a.capacity, a.load_limit) - a.load >= (select min(t.units) from queue_tickets t where t.pool = %(pool)s)
       and (a.pool = any(%(pools)s) or a.also_pools ?| %(pools)s
-           or a.id in (select t.only_agent from queue_tickets t where t.pool = %(pool)s and t.only_agent is not null))
+           or a.id in (select coalesce(t.only_agent, t.affinity_agent) from queue_tickets t
+                       where t.pool = %(pool)s and (t.only_agent is not null or t.owner_until > clock_timestamp())))
 )
 """
 _OFFER: Final = """
@@ -222,29 +224,39 @@ async def match_pool(
             settings, unreadable = DEFAULTS, True
         policy = policy_of(settings)
         pools = list(pools_reached(lease.pool, policy))
-        found = await (await connection.execute(_ANYONE_FREE, {"pool": lease.pool, "pools": pools})).fetchone()
+        interrupting = interrupting_channels(settings)
+        asked = {"pool": lease.pool, "pools": pools, "interrupting": list(interrupting)}
+        found = await (await connection.execute(_ANYONE_FREE, asked)).fetchone()
         if found is None or not found[0]:
             return Pass(now, settings_unreadable=unreadable)
         await queue.follow(connection, settings, policy, now, list(passed_over))
         if not queue.tickets:
             return Pass(now, settings_unreadable=unreadable)
         in_brief = len(queue.tickets) > REASONS_UP_TO
-        roster = await reader.locked(connection, pools, queue.tickets, settings, policy, now, briefly=in_brief)
+        roster = await reader.locked(
+            connection, pools, queue.tickets, settings, policy, now, briefly=in_brief, interrupting=interrupting
+        )
+        chances = WithExpectations(success, roster.expected) if roster.expected else success
         # A long queue takes a while to solve: the loop has heartbeats to send meanwhile.
         matching: Matching = await asyncio.to_thread(
             match,
             queue.waiting,
-            roster.agents,
+            [left_in_peace(agent, interrupting) for agent in roster.agents],
             policy,
-            WithExpectations(success, roster.expected) if roster.expected else success,
+            chances,
             now,
             soon_free=roster.soon_free,
             tell_unmatched=not in_brief,
         )
-        held = await queue.lock(connection, [decision.conversation_id for decision in matching.decisions])
+        decisions = [*matching.decisions]
+        if interrupting:
+            calls = [ticket for ticket in queue.tickets.values() if ticket.channel in interrupting]
+            cases = [ticket.case(lease.pool, settings, policy, now) for ticket in calls]
+            decisions += interruptions(cases, roster.agents, decisions, interrupting, policy, chances, now)
+        held = await queue.lock(connection, [decision.conversation_id for decision in decisions])
         decided = [
             _decided(decision, queue.tickets[decision.conversation_id], now)
-            for decision in matching.decisions
+            for decision in decisions
             if decision.conversation_id in held
         ]
         refused = await _write(connection, lease.pool, decided, now)

@@ -32,7 +32,10 @@ select pg_snapshot_xmin(pg_current_snapshot())::text, (select count(*) from queu
 """
 # Every update of a row changes its xmin.
 _STANDING: Final = """
-select t.conversation_id, t.xmin::text, a.agent_id
+select t.conversation_id, t.xmin::text, a.agent_id,
+       coalesce(t.owner_until > clock_timestamp(), false)
+       and coalesce(t.next_breach_at > clock_timestamp() + interval '30 seconds', true)
+       and exists (select from agents o where o.id = t.affinity_agent and o.active and o.presence = 'online')
 from queue_tickets t
 left join assignments a on a.conversation_id = t.conversation_id and a.ended_at is null
 where t.pool = %s and t.conversation_id <> all(%s)

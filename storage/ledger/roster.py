@@ -33,7 +33,8 @@ _TOGETHER: Final = timedelta(hours=4)
 
 _COLUMNS: Final = """
 id, pool, also_pools, kind, skills, languages, least(capacity, load_limit) as capacity, load, channel_ceilings,
-preferences, presence, last_assigned_at, time_zone, hours::text as hours, cost_per_case, expected_success,
+preferences, presence, presence_channels, last_assigned_at, time_zone, hours::text as hours, cost_per_case,
+expected_success,
 strain_at(load, capacity, presence, strain_seconds, strain_counted_at, %(now)s) as strain_seconds
 """
 _PRESENT: Final = """
@@ -44,10 +45,11 @@ where active and presence in ('online', 'transfers_only')
 _WITH_ROOM: Final = f"""
 select {_COLUMNS} {_PRESENT} and least(capacity, load_limit) > load order by id for no key update
 """
+_EVERYONE: Final = f"select {_COLUMNS} {_PRESENT} order by id for no key update"
 _OTHERS: Final = f"select {_COLUMNS} {_PRESENT} and id <> all(%(locked)s) order by id"
 _CHANNEL_LOADS: Final = """
 select agent_id, channel, count(*) from (
-    select agent_id, channel from assignments where ended_at is null and units > 0 and agent_id = any(%(agents)s)
+    select agent_id, channel from assignments where ended_at is null and agent_id = any(%(agents)s)
     union all
     select agent_id, channel from offers where state = 'pending' and agent_id = any(%(agents)s)
 ) as held group by agent_id, channel
@@ -83,6 +85,7 @@ class _AgentRow:
     channel_ceilings: dict[str, int]
     preferences: dict[str, float]
     presence: str
+    presence_channels: list[str] | None
     last_assigned_at: datetime | None
     time_zone: str | None
     hours: str | None
@@ -141,15 +144,20 @@ class AgentReader:
         now: datetime,
         *,
         briefly: bool,
+        interrupting: frozenset[str],
     ) -> Roster:
-        """Lock who has room, and read the others where they matter; `briefly` for a queue too long to wait for whom."""
-        named = [ticket.only_agent for ticket in tickets.values() if ticket.only_agent is not None]
+        """Lock who has room, and read the others where they matter; `briefly` for a queue too long to wait for whom.
+
+        While a call of an `interrupting` channel waits, nobody is too busy to be locked.
+        """
+        named = [ticket.named_agent for ticket in tickets.values() if ticket.named_agent is not None]
         asked = {"pools": list(pools), "named": named, "now": now}
-        rows = await _agents(connection, _WITH_ROOM, asked)
+        may_interrupt = any(ticket.channel in interrupting for ticket in tickets.values())
+        rows = await _agents(connection, _EVERYONE if may_interrupt else _WITH_ROOM, asked)
         locked = [row.id for row in rows]
         if not briefly or any(ticket.excluded for ticket in tickets.values()):
             rows += await _agents(connection, _OTHERS, {**asked, "locked": locked})
-        loads = await _channel_loads(connection, [row.id for row in rows if row.channel_ceilings])
+        loads = await _channel_loads(connection, [row.id for row in rows if interrupting or row.channel_ceilings])
         in_a_row = await self._hard_in_a_row(connection, locked, tickets, settings, now)
         with_room = frozenset(locked)
         agents = [
@@ -185,7 +193,7 @@ class AgentReader:
             agent_id=row.id,
             pools=(row.pool, *row.also_pools),
             capacity=row.capacity,
-            accepts=EVERY_CHANNEL,
+            accepts=EVERY_CHANNEL if row.presence_channels is None else frozenset(row.presence_channels),
             # Who became free since the others were locked is for the next pass.
             load=row.load if is_locked else max(row.load, row.capacity),
             skills=row.skills,

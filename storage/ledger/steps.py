@@ -21,6 +21,7 @@ from domain.conversation.commands import (
     KeepClock,
     OfferEnd,
     PassOn,
+    RaiseAlert,
     RecordResolution,
     SendReply,
     StartAssignment,
@@ -29,6 +30,7 @@ from domain.conversation.projection import project
 from domain.conversation.refusals import Refusal, RefusalCode
 from domain.conversation.state import ConversationState
 from storage.database import LedgerConnection
+from storage.ledger.alerts import keep_alerts
 from storage.ledger.passing_on import pass_on
 
 Kind = TypeVar("Kind")
@@ -47,12 +49,12 @@ _ENQUEUE: Final = """
 insert into queue_tickets
     (conversation_id, ticket, pool, episode, queued_at, entered_at, channel, units, priority, urgent, segment, intent,
      product, sentiment, languages, required_skills, next_breach_at, excluded, exclusions_clear_at, only_agent,
-     affinity_agent, affinity_at, offer_seconds, auto_accept)
+     affinity_agent, affinity_at, owner_until, offer_seconds, auto_accept)
 values
     (%(conversation)s, %(ticket)s, %(pool)s, %(episode)s, %(queued_at)s, %(entered_at)s, %(channel)s, %(units)s,
      %(priority)s, %(urgent)s, %(segment)s, %(intent)s, %(product)s, %(sentiment)s, %(languages)s, %(skills)s,
      %(next_breach_at)s, %(excluded)s, %(exclusions_clear_at)s, %(only_agent)s, %(affinity_agent)s, %(affinity_at)s,
-     %(offer_seconds)s, %(auto_accept)s)
+     %(owner_until)s, %(offer_seconds)s, %(auto_accept)s)
 on conflict (conversation_id) do update set
     ticket = excluded.ticket, pool = excluded.pool, episode = excluded.episode, queued_at = excluded.queued_at,
     entered_at = excluded.entered_at, channel = excluded.channel, units = excluded.units, priority = excluded.priority,
@@ -60,7 +62,7 @@ on conflict (conversation_id) do update set
     sentiment = excluded.sentiment, languages = excluded.languages, required_skills = excluded.required_skills,
     next_breach_at = excluded.next_breach_at, excluded = excluded.excluded,
     exclusions_clear_at = excluded.exclusions_clear_at, only_agent = excluded.only_agent,
-    affinity_agent = excluded.affinity_agent, affinity_at = excluded.affinity_at,
+    affinity_agent = excluded.affinity_agent, affinity_at = excluded.affinity_at, owner_until = excluded.owner_until,
     offer_seconds = excluded.offer_seconds, auto_accept = excluded.auto_accept
 """
 
@@ -101,6 +103,15 @@ select id, presence, capacity, %(at)s from agents where id = %(agent)s
 _TAKE_ROOM: Final = """
 update agents set load = load + %(units)s, last_assigned_at = %(at)s, updated_at = %(at)s
 where id = %(agent)s and active and load + %(units)s <= capacity
+"""
+_CEILING_REACHED: Final = """
+select from agents
+where id = %(agent)s and (channel_ceilings ->> %(channel)s)::int <= (
+    select count(*) from (
+        select from offers where agent_id = %(agent)s and state = 'pending' and channel = %(channel)s
+        union all
+        select from assignments where agent_id = %(agent)s and ended_at is null and channel = %(channel)s
+    ) as holdings)
 """
 _ASSIGNED: Final = "update agents set last_assigned_at = %(at)s where id = %(agent)s"
 _END_ASSIGNMENT: Final = """
@@ -305,7 +316,7 @@ async def _enqueue(connection: LedgerConnection, record: _Record, command: Enque
             "entered_at": waiting.entered_at,
             "channel": case.channel,
             "units": record.case.rules.units,
-            "priority": case.priority,
+            "priority": record.state.priority,
             "urgent": waiting.urgent,
             "segment": case.segment,
             "intent": case.intent,
@@ -319,6 +330,7 @@ async def _enqueue(connection: LedgerConnection, record: _Record, command: Enque
             "only_agent": waiting.only_agent,
             "affinity_agent": command.affinity_agent,
             "affinity_at": command.affinity_at,
+            "owner_until": waiting.owner_until,
             "offer_seconds": record.case.rules.offer_timeout.total_seconds(),
             "auto_accept": record.case.rules.auto_accept,
         },
@@ -359,6 +371,9 @@ async def _release_rows(connection: LedgerConnection, at: datetime, rows: Iterab
 
 async def _start_assignment(connection: LedgerConnection, record: _Record, command: StartAssignment) -> None:
     if command.offer_id is None:
+        full = await connection.execute(_CEILING_REACHED, {"agent": command.agent_id, "channel": record.case.channel})
+        if await full.fetchone() is not None:
+            raise Refusal(RefusalCode.NO_CAPACITY, f"the agent holds as many on {record.case.channel} as they may")
         room = await connection.execute(
             _TAKE_ROOM, {"agent": command.agent_id, "units": record.case.rules.units, "at": record.at}
         )
@@ -394,6 +409,14 @@ async def _tell(connection: LedgerConnection, record: _Record) -> None:
             await cursor.executemany(_CLOCK, [_clock_row(record, kept) for kept in clocks])
         if happened := record.of(Happened):
             await cursor.executemany(_EVENT, [_event_row(record, number, line) for number, line in enumerate(happened)])
+    await keep_alerts(
+        connection,
+        record.state,
+        raised=record.of(RaiseAlert),
+        ended=[kept.clock for kept in record.of(KeepClock) if kept.clock.is_ended],
+        is_over=bool(record.of(RecordResolution)) or record.shown.is_final,
+        at=record.at,
+    )
     await connection.execute(_PROJECT, _projection_row(record))
     for absorbed in record.of(Absorb):
         await connection.execute(_ABSORB, (record.at, absorbed.merge_id, record.state.conversation_id))

@@ -16,13 +16,18 @@ from storage.ledger.case_facts import calendar_from
 
 CALLS: Final = frozenset({"voice", "video"})
 
+# Whether it is still kept for its owner changes with time, with the owner's presence, and before a breach.
 # A warm transfer leaves the conversation with its agent until the next one accepts: that agent is not the next one.
 # Who called is on the line, at whatever hour; who wrote and is to be called has hours.
 COLUMNS: Final = """
 t.xmin::text as version, t.conversation_id, t.ticket, t.episode, t.queued_at, t.channel, t.units, t.priority,
 t.urgent, t.segment, t.intent, t.product, t.sentiment, t.languages, t.required_skills, t.next_breach_at,
-t.excluded, t.exclusions_clear_at, t.only_agent, t.affinity_agent, t.affinity_at, t.offer_seconds, t.auto_accept,
-a.agent_id as held_by,
+t.excluded, t.exclusions_clear_at, t.only_agent, t.affinity_agent, t.affinity_at, t.owner_until, t.offer_seconds,
+t.auto_accept, a.agent_id as held_by,
+coalesce(t.owner_until > clock_timestamp(), false)
+    and coalesce(t.next_breach_at > clock_timestamp() + interval '30 seconds', true)
+    and exists (select from agents o where o.id = t.affinity_agent and o.active and o.presence = 'online')
+    as kept_for_owner,
 cu.lifetime_value::float8 as lifetime_value, cu.contract, cu.health_score, cu.renewal_on, cu.time_zone,
 cu.preferred_hours,
 case when t.channel in ('voice', 'video') then coalesce((
@@ -62,9 +67,11 @@ class Ticket:
     only_agent: str | None
     affinity_agent: str | None
     affinity_at: datetime | None
+    owner_until: datetime | None
     offer_seconds: float
     auto_accept: bool
     held_by: str | None
+    kept_for_owner: bool
     lifetime_value: float | None
     contract: str | None
     health_score: float | None
@@ -81,7 +88,12 @@ class Ticket:
     @property
     def depends_on_time(self) -> bool:
         """Whether the case looks different as time goes by, so that every pass has to read it again."""
-        return self.keeps_hours
+        return self.keeps_hours or self.owner_until is not None
+
+    @property
+    def named_agent(self) -> str | None:
+        """The one agent it may be offered to, if it is not for all."""
+        return self.affinity_agent if self.kept_for_owner and self.only_agent is None else self.only_agent
 
     def case(self, pool: str, settings: Settings, policy: RoutingPolicy, now: datetime) -> WaitingCase:
         """The ticket as a case that waits in `pool`; what an intent asks for and takes is the settings' to say."""
@@ -108,7 +120,7 @@ class Ticket:
             next_breach_at=self.next_breach_at,
             excluded=frozenset(self.excluded) | ({self.held_by} if self.held_by is not None else frozenset()),
             exclusions_clear_at=self.exclusions_clear_at,
-            only_agent=self.only_agent,
+            only_agent=self.named_agent,
             affinity_agent=self.affinity_agent,
             affinity_at=self.affinity_at,
             business_boost=business_boost(standing, settings.customer_value, settings.outages, about, now.date()),

@@ -37,7 +37,7 @@ async def why_waiting(database: Database, conversation_id: str, success: Success
         settings = await read_settings(connection)
         policy = policy_of(settings)
         roster = await AgentReader().read(
-            connection, pools_reached(pool, policy), ticket.only_agent, settings, policy, now
+            connection, pools_reached(pool, policy), ticket.named_agent, settings, policy, now
         )
         case = ticket.case(pool, settings, policy, now)
         return account_of(

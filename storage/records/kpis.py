@@ -28,6 +28,7 @@ with journeys as (
     select distinct r.conversation_id
     from resolutions r join conversations c on c.id = r.conversation_id
     where r.resolved_at >= %(start)s and r.resolved_at < %(end)s and c.state <> 'merged'
+      and r.end_reason not in ('spam', 'bounce_storm')
 ), family as (
     select j.conversation_id as survivor, j.conversation_id as member from journeys j
     union all
@@ -62,13 +63,14 @@ left join lateral (
                         - greatest(a.started_at, s.resolved_at), interval '0')) as wrap_up
     from assignments a where a.conversation_id = s.conversation_id
 ) as held on true
-where s.resolved_at < %(end)s
+where s.resolved_at < %(end)s and s.end_reason not in ('spam', 'bounce_storm')
 order by s.conversation_id, s.episode
 """
 _CLOCKS: Final = """
 select c.conversation_id, c.episode, c.metric, c.state, c.started_at, c.ended_at, c.business_seconds
 from clocks c join resolutions r using (conversation_id, episode)
 where r.resolved_at >= %(start)s and r.resolved_at < %(end)s and c.state in ('met', 'breached', 'cancelled')
+  and r.end_reason not in ('spam', 'bounce_storm')
 order by c.conversation_id, c.episode, c.metric, c.number
 """
 _OPENINGS: Final = """
@@ -78,6 +80,7 @@ with customers_of_range as (
 select coalesce(c.merged_into, c.id) as conversation_id, r.episode, r.customer_id, r.intent,
        case when r.episode = 1 then r.opened_at else coalesce(r.queued_at, r.opened_at) end as opened_at
 from customers_of_range join resolutions r using (customer_id) join conversations c on c.id = r.conversation_id
+where r.end_reason not in ('spam', 'bounce_storm')
 union all
 select coalesce(c.merged_into, c.id), c.episode, c.customer_id, c.intent,
        case when c.episode = 1 then c.opened_at else coalesce(c.queued_at, c.opened_at) end

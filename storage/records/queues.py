@@ -11,7 +11,7 @@ _QUEUES: Final = text(
     """
     select p.name as pool,
            coalesce(w.waiting, 0) as waiting, w.oldest_wait_seconds, w.next_breach_at,
-           coalesce(o.pending, 0) as offers_pending,
+           coalesce(o.pending, 0) as offers_pending, coalesce(l.standing, 0) as alerts,
            coalesce(a.presences, '{}'::jsonb) as agents_by_presence,
            coalesce(a.capacity, 0) as capacity, coalesce(a.free_units, 0) as free_units
     from pools p
@@ -22,6 +22,10 @@ _QUEUES: Final = text(
         from queue_tickets group by pool
     ) w on w.pool = p.name
     left join (select pool, count(*) as pending from offers where state = 'pending' group by pool) o on o.pool = p.name
+    left join (
+        select pool, count(*) as standing from alerts
+        where acknowledged_at is null and settled_at is null group by pool
+    ) l on l.pool = p.name
     left join (
         select pool, jsonb_object_agg(presence, agents) as presences,
                coalesce(sum(capacity) filter (where presence = 'online'), 0)::bigint as capacity,
@@ -45,6 +49,7 @@ class QueueStanding(BaseModel):
     oldest_wait_seconds: float | None
     next_breach_at: datetime | None
     offers_pending: int
+    alerts: int
     agents_by_presence: dict[str, int]
     capacity: int
     free_units: int

@@ -1,6 +1,6 @@
 """The ledger's tables. Importing this package declares all of them on `SQLModel.metadata`."""
 
-from storage.tables.agents import Agent, Pool, PresenceSpan, Skill
+from storage.tables.agents import Agent, AgentLease, Pool, PresenceSpan, Skill
 from storage.tables.conversations import Attachment, Conversation, Message, Thread
 from storage.tables.customers import (
     BlockedAddress,
@@ -14,13 +14,15 @@ from storage.tables.customers import (
     IdentitySuggestion,
 )
 from storage.tables.doors import ApiKey, IdempotencyKey, OutboxSignal, UnparsedMessage
-from storage.tables.lifecycle import ClockRow, LifecycleEvent, Resolution
+from storage.tables.lifecycle import Alert, ClockRow, LifecycleEvent, Resolution
 from storage.tables.merges import HandoverRow, Merge
 from storage.tables.policies import Calendar, ChannelAccount, Setting, SlaPolicyRow, WrapUpCode
 from storage.tables.routing import Assignment, DispatcherLease, IntentCorrection, Offer, QueueTicket, RoutingDecision
 
 __all__ = [
     "Agent",
+    "AgentLease",
+    "Alert",
     "ApiKey",
     "Assignment",
     "Attachment",

@@ -55,6 +55,8 @@ class Agent(SQLModel, table=True):
     strain_counted_at: datetime | None = Field(default=None, sa_type=INSTANT)
     presence: str = "offline"
     presence_since: datetime = Field(default_factory=utc_now, sa_type=INSTANT)
+    presence_channels: list[str] | None = Field(default=None, sa_type=JSON_DOCUMENT)
+    """The channels an agent who is here takes new work on; all of them when they have named none."""
     last_assigned_at: datetime | None = Field(default=None, sa_type=INSTANT)
     active: bool = True
     created_at: datetime = Field(default_factory=utc_now, sa_type=INSTANT)
@@ -75,6 +77,15 @@ class PresenceSpan(SQLModel, table=True):
     capacity: int
     started_at: datetime = Field(sa_type=INSTANT)
     ended_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class AgentLease(SQLModel, table=True):
+    """When an agent's console was last heard of. Apart from the agent's row, which the dispatcher locks."""
+
+    __tablename__ = "agent_leases"
+
+    agent_id: str = Field(primary_key=True, foreign_key="agents.id")
+    seen_at: datetime = Field(sa_type=INSTANT)
 
 
 class Pool(SQLModel, table=True):

@@ -107,3 +107,32 @@ class Resolution(SQLModel, table=True):
     misroutes: int
     touches: int
     touches_with_history: int
+
+
+class Alert(SQLModel, table=True):
+    """A call for a supervisor. It stands until it is acknowledged, or until what it is about is over."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (
+        Index(
+            "alerts_standing",
+            "pool",
+            "raised_at",
+            postgresql_where=text("acknowledged_at is null and settled_at is null"),
+        ),
+        Index("alerts_by_conversation", "conversation_id"),
+        Index("alerts_by_time", "raised_at", "id"),
+    )
+
+    id: str = Field(primary_key=True)
+    conversation_id: str = Field(foreign_key="conversations.id")
+    episode: int
+    pool: str
+    agent_id: str | None = None
+    kind: str
+    metric: str | None = None
+    reason: str
+    raised_at: datetime = Field(sa_type=INSTANT)
+    acknowledged_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    acknowledged_by: str | None = None
+    settled_at: datetime | None = Field(default=None, sa_type=INSTANT)

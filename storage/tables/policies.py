@@ -30,6 +30,8 @@ class SlaPolicyRow(SQLModel, table=True):
     warn_fraction: float = 0.8
     calendar_id: str | None = Field(default=None, foreign_key="calendars.id")
     pause_on: list[str] = Field(default_factory=list, sa_type=JSON_DOCUMENT)
+    ladder: list[JsonValue] | None = Field(default=None, sa_type=JSON_DOCUMENT)
+    """The steps of the ladder; the default ones when there are none."""
     rank: int = 0
     active: bool = True
     updated_at: datetime = Field(default_factory=utc_now, sa_type=INSTANT)

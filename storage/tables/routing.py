@@ -43,6 +43,8 @@ class QueueTicket(SQLModel, table=True):
     only_agent: str | None = None
     affinity_agent: str | None = None
     affinity_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    owner_until: datetime | None = Field(default=None, sa_type=INSTANT)
+    """Until then it is kept for `affinity_agent`, as long as they are online."""
     offer_seconds: float
     auto_accept: bool = False
     changed: int | None = Field(

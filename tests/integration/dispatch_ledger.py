@@ -65,6 +65,9 @@ async def add_agent(
     presence: str = "online",
     pool: str = POOL,
     ceilings: dict[str, int] | None = None,
+    channels: list[str] | None = None,
+    time_zone: str | None = None,
+    hours: dict[str, JsonValue] | None = None,
     active: bool = True,
     **more: Any,
 ) -> None:
@@ -82,6 +85,9 @@ async def add_agent(
             load_limit=capacity,
             channel_ceilings=ceilings or {},
             presence=presence,
+            presence_channels=channels,
+            time_zone=time_zone,
+            hours=hours,
             active=active,
             **more,
         ),
@@ -107,6 +113,8 @@ async def add_ticket(
     excluded: Sequence[str] = (),
     exclusions_clear_in: timedelta | None = None,
     only_agent: str | None = None,
+    owner: str | None = None,
+    owner_until: datetime | None = None,
     urgent: bool = False,
     waited: timedelta = timedelta(),
     pool: str = POOL,
@@ -135,6 +143,9 @@ async def add_ticket(
             excluded=list(excluded),
             exclusions_clear_at=None if exclusions_clear_in is None else now + exclusions_clear_in,
             only_agent=only_agent,
+            affinity_agent=owner,
+            affinity_at=None if owner is None else now,
+            owner_until=owner_until,
             offer_seconds=30,
             auto_accept=auto_accept,
             **{"segment": "standard", **more},
@@ -142,7 +153,9 @@ async def add_ticket(
     )
 
 
-async def add_assignment(database: Database, conversation_id: str, agent_id: str, *, units: int = 34) -> None:
+async def add_assignment(
+    database: Database, conversation_id: str, agent_id: str, *, units: int = 34, channel: str = "web_chat"
+) -> None:
     await add(
         database,
         Assignment(
@@ -150,7 +163,7 @@ async def add_assignment(database: Database, conversation_id: str, agent_id: str
             conversation_id=conversation_id,
             episode=1,
             agent_id=agent_id,
-            channel="web_chat",
+            channel=channel,
             units=units,
             how="offer",
             full_history=True,

@@ -274,6 +274,19 @@ async def test_time_nobody_foresaw_counts_as_occupied_but_has_no_match(database:
     )
 
 
+@pytest.mark.usefixtures("history")
+@pytest.mark.parametrize("reason", ["spam", "bounce_storm"])
+async def test_what_no_customer_wrote_counts_in_no_measure(database: Database, reason: str) -> None:
+    before = kpi_report(MARCH, await kpi_records(database, MARCH, NOW)).overall
+    async with database.ledger.connection() as connection:
+        await conversation(connection, History(), Random(7), 99)  # noqa: S311 -- seeded on purpose
+        await connection.execute("delete from assignments where conversation_id = 'con_99'")
+    assert kpi_report(MARCH, await kpi_records(database, MARCH, NOW)).overall != before
+    async with database.ledger.connection() as connection:
+        await connection.execute("update resolutions set end_reason = %s where conversation_id = 'con_99'", (reason,))
+    assert kpi_report(MARCH, await kpi_records(database, MARCH, NOW)).overall == before
+
+
 async def test_the_answer_has_the_figures_and_their_groups(http: httpx.AsyncClient, history: History) -> None:
     asked = {"from": "2026-03-01", "to": "2026-03-31", "zone": "UTC", "group_by": "channel"}
     answer = await http.get("/v1/kpis", params=asked, headers=SUPERVISOR)

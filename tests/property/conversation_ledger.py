@@ -20,6 +20,7 @@ from domain.conversation.commands import (
     KeepClock,
     OfferEnd,
     PassOn,
+    RaiseAlert,
     RecordResolution,
     SendReply,
     StartAssignment,
@@ -85,6 +86,7 @@ class Tables:
     absorbed: list[str] = field(default_factory=list)
     takes_clocks_over: bool = False
     """Whether clocks of another conversation come with this step: these may have been broken there."""
+    alerts: list[str] = field(default_factory=list)
 
     def pending_offers(self) -> list[OfferRow]:
         return [offer for offer in self.offers.values() if offer.state == PENDING]
@@ -193,6 +195,9 @@ class Ledger:
                 tables.takes_clocks_over = True
             case PassOn(message_id):
                 tables.passed_on.append(message_id)
+            case RaiseAlert(alert_id):
+                assert alert_id not in tables.alerts, "an alert's id is used once"
+                tables.alerts.append(alert_id)
             case Happened(kind):
                 tables.breaches_told += kind == "sla_breached"
             case _:
@@ -239,6 +244,7 @@ class Ledger:
         else:
             assert not before.is_ended, "a clock that has ended does not change"
             assert clock.started_at == before.started_at, "a clock keeps its beginning"
+            assert clock.climbed[: len(before.climbed)] == before.climbed, "a step that was taken stays taken"
             if before.breached_at is not None:
                 assert clock.breached_at == before.breached_at, "a breach stays as it is"
             elif clock.breached_at is not None:

@@ -23,6 +23,8 @@ from domain.conversation.events import (
     CustomerLeft,
     CustomerWrote,
     DeadlineReached,
+    EndedByHand,
+    Escalated,
     Event,
     Held,
     OfferAccepted,
@@ -45,14 +47,14 @@ from domain.conversation.state import ConversationState, EndReason, Phase
 from domain.conversation.step import Step, step
 from domain.conversation.terms import Assessment, Rules
 from domain.sla.calendar import Calendar
-from domain.sla.policy import PauseReason, PolicyId, SlaTargets, SlaTerms
+from domain.sla.policy import LadderStep, Metric, PauseReason, PolicyId, Rung, SlaTargets, SlaTerms
 from tests.property.conversation_ledger import PENDING, Ledger, LedgerRefusal, OfferRow
 
 START = datetime(2026, 3, 27, 15, tzinfo=UTC)  # a Friday afternoon, two days before Berlin loses an hour
 AGENTS = ("ann", "ben", "eve")
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
-RULES = Rules(30 * SECOND, False, 34, 5 * MINUTE, 3 * MINUTE, 72 * HOUR, 2 * MINUTE, 15 * MINUTE, 2)
+RULES = Rules(30 * SECOND, False, 34, 5 * MINUTE, 3 * MINUTE, 72 * HOUR, 2 * MINUTE, 15 * MINUTE, 2, MINUTE)
 OTHER_RULES = replace(RULES, auto_accept=True, units=15, wrap_up_limit=timedelta(0), idle_release=None, max_reroutes=0)
 OFFICE = Calendar(
     "Europe/Berlin",
@@ -62,7 +64,19 @@ QUICK = SlaTerms(PolicyId("quick"), 1, SlaTargets(2 * MINUTE, 4 * MINUTE, 2 * HO
 OFFICE_HOURS = SlaTerms(
     PolicyId("office"), 1, SlaTargets(HOUR, HOUR, 8 * HOUR, None), None, OFFICE, (PauseReason.PENDING_CUSTOMER,)
 )
-ONLY_RESOLUTION = SlaTerms(PolicyId("resolution"), 2, SlaTargets(resolution=HOUR), 0.9, None, ())
+ONLY_RESOLUTION = SlaTerms(PolicyId("resolution"), 2, SlaTargets(resolution=HOUR), 0.9, None, (), ladder=())
+STEEP = replace(
+    QUICK,
+    policy_id=PolicyId("steep"),
+    ladder=(
+        LadderStep(0.5, Rung.REROUTE),
+        LadderStep(0.5, Rung.SUPERVISOR, (Metric.RESOLUTION,)),
+        LadderStep(1.0, Rung.SUGGEST),
+        LadderStep(1.0, Rung.REROUTE),
+        LadderStep(3.0, Rung.RAISE),
+        LadderStep(3.0, Rung.SUPERVISOR),
+    ),
+)
 CASES = tuple(
     Assessment(
         "web_chat", "default", "gold", "billing", 0.9, -0.25, "en", None, 3, skills, ("en",), None, promise, rules
@@ -73,6 +87,7 @@ CASES = tuple(
         (ONLY_RESOLUTION, replace(RULES, units=100), (("billing", 3), ("french", 2))),
         (None, OTHER_RULES, (("billing", 3),)),
         (QUICK, OTHER_RULES, ()),
+        (STEEP, RULES, (("billing", 3),)),
     )
 )
 
@@ -94,7 +109,9 @@ seldom = st.sampled_from((False, False, False, True))
 cases = st.sampled_from(CASES)
 kinds = st.sampled_from((MessageKind.MESSAGE, *MessageKind))
 threads = st.sampled_from(("thr_1", "thr_2"))
-RESPONSIBLE_ONLY = (Held, Resumed, Resolved, Transferred, WrapUpExtended)
+reasons = st.sampled_from([reason for reason in EndReason if reason is not EndReason.RESOLVED])
+limits = st.sampled_from((None, None, MINUTE, HOUR))
+RESPONSIBLE_ONLY = (Held, Resumed, Resolved, Transferred, WrapUpExtended, Escalated, EndedByHand)
 
 
 def json_round_trip(value: object) -> object:
@@ -388,9 +405,30 @@ class ConversationMachine(RuleBasedStateMachine):
         self.happens(Replied(f"rep_{self.count}", self.person(who), internal, by_supervisor))
 
     @precondition(lambda self: self.state.phase.is_in_work)
-    @rule(asked=st.sampled_from((Held, Resumed)), who=whos, by_supervisor=seldom)
-    def agent_holds_or_resumes(self, asked: type[Held | Resumed], who: str | None, by_supervisor: bool) -> None:
-        self.happens(asked(self.person(who), by_supervisor))
+    @rule(asked=st.sampled_from((Held, Resumed)), who=whos, by_supervisor=seldom, limit=limits)
+    def agent_holds_or_resumes(
+        self, asked: type[Held | Resumed], who: str | None, by_supervisor: bool, limit: timedelta | None
+    ) -> None:
+        if asked is Resumed:
+            self.happens(Resumed(self.person(who), by_supervisor))
+        elif self.happens(Held(self.person(who), by_supervisor, limit)):
+            assert self.state.hold_until == (None if limit is None else self.now + limit)
+
+    @precondition(lambda self: self.state.phase.is_in_work or self.state.phase.is_waiting)
+    @rule(who=whos, by_supervisor=seldom, pool=st.sampled_from((None, None, "second line")))
+    def agent_escalates(self, who: str | None, by_supervisor: bool, pool: str | None) -> None:
+        before = self.state
+        if self.happens(Escalated(self.person(who), "they ask for the manager", pool, by_supervisor)):
+            assert self.state.priority <= before.priority
+            assert self.state.alerts == before.alerts + 1
+            assert pool is None or (self.state.waiting is not None and self.state.waiting.pool == pool)
+
+    @precondition(lambda self: self.state.phase.is_in_work or self.state.phase.is_waiting)
+    @rule(who=whos, by_supervisor=seldom, reason=reasons)
+    def somebody_ends_it(self, who: str | None, by_supervisor: bool, reason: EndReason) -> None:
+        if self.happens(EndedByHand(self.person(who), reason, by_supervisor)):
+            assert self.state.end_reason is reason
+            assert self.state.phase is (Phase.CLOSED if reason.is_of_no_customer else Phase.RESOLVED)
 
     @precondition(lambda self: self.state.resolved_at is not None)
     @rule(asked=st.sampled_from((WrapUpEnded, WrapUpExtended, Reopened)), who=whos, by_supervisor=seldom)
@@ -496,6 +534,11 @@ class ConversationMachine(RuleBasedStateMachine):
         if not self.outbox:
             pending = [row.offer_id for row in tables.pending_offers()]
             assert pending == ([self.state.offer.offer_id] if self.state.offer else [])
+
+    @invariant()
+    def every_alert_and_every_limit_has_its_place(self) -> None:
+        assert len(self.ledger.tables.alerts) == self.state.alerts
+        assert self.state.hold_until is None or self.state.phase is Phase.ON_HOLD
 
     @invariant()
     def it_is_always_somebodys_turn(self) -> None:

@@ -15,6 +15,7 @@ from domain.sla.clock import (
     breach,
     cancel,
     change_terms,
+    climb,
     meet,
     next_deadline,
     open_time_used,
@@ -23,8 +24,9 @@ from domain.sla.clock import (
     start_clock,
     warn,
 )
+from domain.sla.ladder import steps_left
 from domain.sla.merge import merge_clocks
-from domain.sla.policy import Metric, PolicyId, SlaTargets, SlaTerms
+from domain.sla.policy import LadderStep, Metric, PolicyId, Rung, SlaTargets, SlaTerms
 
 START = datetime(2026, 3, 27, 12, tzinfo=UTC)  # a Friday, two days before Berlin loses an hour
 OFFICE = Calendar("Europe/Berlin", (((time(9), time(12)), (time(13), time(17))),) * 5 + ((), ((time(1), time(4)),)))
@@ -34,11 +36,17 @@ ZERO = timedelta(0)
 calendars = st.sampled_from((None, OFFICE, NIGHTS))
 targets = st.timedeltas(timedelta(microseconds=1), timedelta(hours=30))
 steps = st.timedeltas(ZERO, timedelta(hours=40))
+ladders = st.lists(
+    st.builds(LadderStep, st.sampled_from((0.5, 0.8, 1.0, 1.5, 3.0)), st.sampled_from(Rung)), max_size=4
+).map(lambda found: tuple(sorted(found, key=lambda step: step.at)))
 terms = st.builds(
-    lambda target, fraction, calendar: SlaTerms(PolicyId("p"), 1, SlaTargets(resolution=target), fraction, calendar),
+    lambda target, fraction, calendar, ladder: SlaTerms(
+        PolicyId("p"), 1, SlaTargets(resolution=target), fraction, calendar, ladder=ladder
+    ),
     targets,
     st.one_of(st.none(), st.floats(0.01, 0.99)),
     calendars,
+    ladders,
 )
 
 
@@ -126,6 +134,7 @@ class ClockMachine(RuleBasedStateMachine):
         self.owed_since: datetime | None = None
         self.stopped_at: datetime | None = None
         self.breaches: list[datetime] = []
+        self.climbed: list[Rung] = []
 
     def observe(self) -> None:
         """Note when, by the observer's own sum, the target was used up without a stop."""
@@ -170,6 +179,10 @@ class ClockMachine(RuleBasedStateMachine):
                     self.note(breach(self.clock, self.now))
                     if self.owed_since is None:
                         self.owed_since = self.now  # due this very instant
+                case DeadlineKind.RUNG:
+                    assert self.clock.rung is not None
+                    self.climbed.append(self.clock.rung)
+                    self.note(climb(self.clock, self.terms, self.clock.rung))
             assert self.clock != before
 
     @rule()
@@ -241,6 +254,14 @@ class ClockMachine(RuleBasedStateMachine):
     def has_a_deadline_exactly_while_it_runs_unbroken(self) -> None:
         assert (self.clock.due_at is not None) == (self.clock.state is ClockState.RUNNING)
         assert self.clock.warn_at is None or self.clock.due_at is not None
+
+    @invariant()
+    def climbs_each_step_once_and_only_while_it_runs(self) -> None:
+        assert list(self.clock.climbed) == self.climbed
+        left = [step.do for step in steps_left(self.terms.ladder, Metric.RESOLUTION, self.clock.climbed)]
+        stands = self.clock.is_ended or self.clock.paused_since is not None
+        assert self.clock.rung == (None if stands or not left else left[0])
+        assert (self.clock.rung_at is None) == (self.clock.rung is None)
 
     @invariant()
     def counts_the_open_time_the_observer_counts(self) -> None:

@@ -44,6 +44,7 @@ RULES: Final = Rules(
     exclusion_cooldown=2 * MINUTE,
     idle_release=15 * MINUTE,
     max_reroutes=2,
+    owner_grace=MINUTE,
 )
 PROMISE: Final = SlaTerms(
     PolicyId("gold"),

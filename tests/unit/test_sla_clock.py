@@ -36,7 +36,8 @@ def at(hours: float) -> datetime:
 
 
 def terms(target: timedelta | None = 10 * HOUR, calendar: Calendar | None = None) -> SlaTerms:
-    return SlaTerms(PolicyId("p"), 1, SlaTargets(first_response=target, next_response=HOUR), 0.8, calendar)
+    targets = SlaTargets(first_response=target, next_response=HOUR)
+    return SlaTerms(PolicyId("p"), 1, targets, 0.8, calendar, ladder=())
 
 
 def started(under: SlaTerms | None = None, when: float = 0, metric: Metric = Metric.FIRST_RESPONSE) -> Clock:
