@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from domain.routing.eligibility import needs_at
+from domain.routing.demand import needs_at
 from domain.routing.model import WaitingCase
 from domain.routing.policy import RoutingPolicy
 from domain.settings import Settings

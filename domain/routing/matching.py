@@ -15,6 +15,7 @@ from domain.routing.eligibility import (
     code_of,
     eligibility,
     overflowing,
+    shared_codes,
 )
 from domain.routing.model import (
     AgentCapacity,
@@ -62,8 +63,11 @@ def match(
     if now.tzinfo is None:
         raise ValueError("now needs a zone")
     queue = (cases if isinstance(cases, WaitingQueue) else WaitingQueue(cases)).snapshot()
-    roster = Roster(agents if tell_unmatched else _concerned(agents, queue, policy, soon_free, now), now)
     active = overflowing(queue, policy, now)
+    if not tell_unmatched:
+        queue = _within_reach(queue, agents, policy, active, soon_free, now)
+        agents = _concerned(agents, queue, policy, soon_free, now)
+    roster = Roster(agents, now)
     eligible = eligibility(queue, roster, policy, active)
     utility = Utility(queue, roster, policy, success, active)
     coming = _coming(soon_free, roster, policy)
@@ -86,6 +90,26 @@ def match(
         _next_change(queue, left, waits_for, soon, policy, active, now),
         score,
     )
+
+
+def _within_reach(
+    queue: QueueSnapshot,
+    agents: Sequence[AgentCapacity],
+    policy: RoutingPolicy,
+    active: Mapping[str, tuple[OverflowRule, ...]],
+    soon_free: Sequence[SoonFree],
+    now: datetime,
+) -> QueueSnapshot:
+    """The cases that someone with room, now or soon, may take: where few places are free, most can be left out."""
+    later = {forecast.agent_id for forecast in soon_free}
+    with_room = Roster([one for one in agents if one.load < one.capacity or one.agent_id in later], now)
+    rows, row_of_case, _ = shared_codes(queue, with_room, policy, active)
+    possible = (rows == ELIGIBLE).any(axis=1)
+    if later:
+        possible |= (rows == code_of(Exclusion.CAPACITY)).any(axis=1)
+    reached = possible[row_of_case]
+    reached[list(queue.special)] = True
+    return queue.only(np.flatnonzero(reached))
 
 
 def _concerned(
@@ -182,8 +206,7 @@ def _assign(eligible: Eligibility, utility: Utility, coming: Sequence[SoonFree],
             np.concatenate((policy.costs.load * roster.load[free_now] / capacity, later)),
             np.concatenate((policy.costs.load / capacity, later)),
             policy.exact_pairs,
-            policy.case_candidates,
-            policy.slot_candidates,
+            policy.bidding_step,
         )
     )
     number = np.concatenate((free_now, size + np.arange(len(coming)), [NOBODY]))
