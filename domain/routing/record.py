@@ -156,6 +156,7 @@ class _DecisionRecord:
                 affinity_age=None if case.affinity_at is None else now - case.affinity_at,
                 by_preference=bool(preferred[case_at]),
             ),
+            case=case,
         )
 
     def _some(self, row: int) -> tuple[ExclusionExample, ...]:

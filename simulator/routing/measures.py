@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from domain.routing.model import SuccessModel
-from simulator.routing.engine import AgentDay, Outcome, Run
+from simulator.routing.engine import Outcome, Run
 
 ABANDONED_COSTS = 300.0
 LATE_COUNTS = 0.5
@@ -57,7 +57,7 @@ def measure(runs: Sequence[Run], truth: SuccessModel) -> Measures:
         p95_wait=float(np.percentile(waits, 95)),
         success=sum(likely) / count,
         value=sum(worth) / count,
-        gini=float(np.mean([_gini(run.agents) for run in runs])),
+        gini=float(np.mean([gini([one.worked / one.present for one in run.agents if one.present]) for run in runs])),
         cost=(float(waits.sum()) + ABANDONED_COSTS * (count - len(answered))) / count,
     )
 
@@ -67,8 +67,9 @@ def _likely(outcome: Outcome, truth: SuccessModel) -> float:
     return truth.probability(outcome.agent_id or "", case.intent, case.product, case.segment, case.channel).value
 
 
-def _gini(agents: Sequence[AgentDay]) -> float:
-    busy = np.sort(np.array([agent.worked / agent.present for agent in agents if agent.present]))
+def gini(occupancy: Sequence[float]) -> float:
+    """The inequality of the agents' occupancy: 0 when all are alike, toward 1 when one does everything."""
+    busy = np.sort(np.array(occupancy))
     if not len(busy) or not busy.sum():
         return 0.0
     rank = np.arange(1, len(busy) + 1)

@@ -38,7 +38,7 @@ QUEUE_CHANNEL: Final = "baton_queue"
 REASONS_UP_TO: Final = 1_000
 """Longer queues are not told, ticket by ticket, why they wait: it would cost more than the matching."""
 
-_EVERY_CHANNEL: Final = frozenset(channel.value for channel in Channel)
+EVERY_CHANNEL: Final = frozenset(channel.value for channel in Channel)
 _TRANSFERS_ONLY: Final = "transfers_only"
 
 _TAKE_LEASE: Final = """
@@ -166,7 +166,7 @@ class _AgentRow:
             agent_id=self.id,
             pools=(self.pool,),
             capacity=self.capacity,
-            accepts=_EVERY_CHANNEL,
+            accepts=EVERY_CHANNEL,
             load=self.load,
             skills=self.skills,
             languages=frozenset(self.languages),
