@@ -19,9 +19,8 @@ _LOOKED_AT = 64
 # A share of the median best gain: bidding starts a little below the estimated prices, as an empty place must be free.
 _HEAD_START = 0.005
 _SETTLED = 1e-9
-_OFFERS_PER_SLOT = 4
 # After so many rounds the steps grow, so that no queue of equals is haggled over for ever.
-_PATIENCE, _HASTE = 1_000, 1.005
+_PATIENCE, _HASTE = 3_000, 1.005
 
 
 def slots_by_auction(gain: Floats, scale: Floats, server: Ints, cost: Floats, *, step: float) -> Ints:
@@ -49,31 +48,40 @@ class _Auction:
         self.first = np.cumsum(count) - count
         best = gain.max(axis=1)
         unit = max(float(np.median(best)), _SETTLED)
-        self.step = unit * step
+        self.least_step = unit * step
         place = np.arange(len(server)) - self.first[server]
         shape = (servers, int(count.max()))
         self.cost = np.zeros(shape)
         self.cost[server, place] = cost
         value = gain - scale[:, None] * np.where(count > 0, self.cost[:, 0], 0.0)[None, :]
         start = np.maximum(place_prices(value, count) - _HEAD_START * unit, 0.0)
-        self.price = np.full(shape, np.inf)
-        self.price[server, place] = start[server]
-        self.holder = np.full(shape, NO_SLOT, np.int64)
-        self.at_server = np.full(cases, NO_SLOT, np.int64)
-        self.at_place = np.full(cases, NO_SLOT, np.int64)
+        self.real = np.arange(shape[1])[None, :] < count[:, None]
         # Which of a server's places is the cheapest depends on the case only by its scale: the usual one decides.
         self.usual = float(np.median(scale))
-        self.cheap = np.zeros(servers, np.int64)
-        self.asked, self.asked_cost = np.empty(servers), np.empty(servers)
-        self._ask(np.arange(servers))
         self.looked_at = min(_LOOKED_AT, servers)
         self.listed = np.zeros((cases, self.looked_at), np.int64)
         self.listed_gain = np.zeros((cases, self.looked_at))
         self.unlisted = np.full(cases, np.inf)
+        self._start(start)
+
+    def _start(self, price: Floats) -> None:
+        """Everybody without a place, every place at its server's price."""
+        servers = len(price)
+        self.step = self.least_step
+        self.price = np.where(self.real, price[:, None], np.inf)
+        self.holder = np.full(self.price.shape, NO_SLOT, np.int64)
+        self.at_server = np.full(len(self.gain), NO_SLOT, np.int64)
+        self.at_place = np.full(len(self.gain), NO_SLOT, np.int64)
+        self.cheap = np.zeros(servers, np.int64)
+        self.asked, self.asked_cost = np.empty(servers), np.empty(servers)
+        self._ask(np.arange(servers))
 
     def slots(self) -> Ints:
         self._bid()
-        self._offer_down()
+        if not self._offer_down():
+            # The estimate was too high for too many places. From nothing upward no place can end empty at a price.
+            self._start(np.zeros(len(self.first)))
+            self._bid()
         held = np.flatnonzero(self.at_server != NO_SLOT)
         slot = np.full(len(self.gain), NO_SLOT, np.int64)
         slot[held] = self.first[self.at_server[held]] + self.at_place[held]
@@ -159,18 +167,21 @@ class _Auction:
         won[order] = True
         return won, out
 
-    def _offer_down(self) -> None:
-        """Places that nobody took although they have a price: each goes to whoever it is worth the most to."""
+    def _offer_down(self) -> bool:
+        """Places that nobody took although they have a price: each goes to whoever it is worth the most to.
+
+        Whether all of them came to rest.
+        """
         empty = list(
             zip(*np.nonzero((self.holder == NO_SLOT) & (self.price > 0) & np.isfinite(self.price)), strict=True)
         )
         if not empty:
-            return
+            return True
         profit = np.zeros(len(self.gain))
         held = np.flatnonzero(self.at_server != NO_SLOT)
         at = self.at_server[held]
         profit[held] = self.gain[held, at] - self.asked[at] - self.scale[held] * self.asked_cost[at]
-        for _ in range(_OFFERS_PER_SLOT * self.holder.size):
+        for _ in range(self.holder.size):
             if not empty:
                 break
             server, place = empty.pop()
@@ -192,3 +203,4 @@ class _Auction:
             self.holder[server, place] = case
             self.at_server[case], self.at_place[case] = server, place
             profit[case] = self.gain[case, server] - price - cost[case]
+        return not empty

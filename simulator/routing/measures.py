@@ -1,16 +1,18 @@
 """What a simulated run was worth: service, waits, abandonment, success, fairness, cost."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from scipy.stats import t as student
 
 from domain.routing.model import SuccessModel
 from simulator.routing.engine import Outcome, Run
 
 ABANDONED_COSTS = 300.0
 LATE_COUNTS = 0.5
-_NORMAL_95 = 1.96
+_BOTH_SIDES_95 = 0.975
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,10 @@ def over_seeds(measured: Sequence[Measures]) -> dict[str, Spread]:
     told = {}
     for one in fields(Measures):
         values = np.array([float(getattr(measures, one.name)) for measures in measured])
-        half = None if len(values) < 2 else float(_NORMAL_95 * values.std(ddof=1) / np.sqrt(len(values)))  # noqa: PLR2004
+        half = None
+        if len(values) > 1:
+            # Student's: a few seeds know little of their own spread.
+            reach = float(student.ppf(_BOTH_SIDES_95, len(values) - 1))
+            half = reach * float(values.std(ddof=1)) / math.sqrt(len(values))
         told[one.name] = Spread(float(values.mean()), half)
     return told
