@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -138,6 +139,30 @@ def import_customers(file: CsvFile, as_json: AsJson = False) -> None:
     from workers.customers_command import import_file  # noqa: PLC0415 -- only this command needs it
 
     raise typer.Exit(import_file(_settings(), file, as_json=as_json))
+
+
+@app.command()
+def replay(
+    policy: Annotated[
+        str | None, typer.Option(help="A JSON file, or the preset live_calls or tickets; the present one if not given.")
+    ] = None,
+    since: Annotated[datetime | None, typer.Option(help="In UTC; from the first decision if not given.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="In UTC; to now if not given.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="An agent who is not there; may be repeated.")] = None,
+    twin: Annotated[list[str] | None, typer.Option(help="An agent who is there twice; may be repeated.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The folder of a running `up` or `demo`; BATON_POSTGRES_URL if not given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object on stdout.")] = False,
+    print_policy: Annotated[bool, typer.Option("--print-policy", help="Print the present policy, to edit it.")] = False,
+) -> None:
+    """See what another policy or staffing would have changed in the recorded decisions."""
+    from workers import replay_command as command  # noqa: PLC0415 -- only this command simulates
+    from workers.replay import Asked  # noqa: PLC0415 -- the same
+
+    url = command.ledger_url(data) if data is not None else _settings().postgres_url
+    asked = Asked(policy, command.in_utc(since), command.in_utc(until), tuple(without or ()), tuple(twin or ()))
+    raise typer.Exit(command.run(url, asked, json_wanted=as_json, policy_wanted=print_policy))
 
 
 def _settings() -> ProcessSettings:

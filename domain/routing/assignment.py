@@ -1,19 +1,20 @@
 """The assignment of the whole queue at once: the most gain that capacity, in units, allows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 from scipy.sparse import coo_array
 
-from domain.routing.transport import slots_by_prices
+from domain.routing.auction import NO_SLOT, slots_by_auction
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 NOBODY = -1
 _EXACT_VARIABLES = 600
+_HASTE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class AssignmentProblem:
     indexes the rows of `room` (channels, servers), the count of conversations each channel's ceiling still allows.
     The k-th case of a server costs `scale[case] * (first_cost + k * step_cost * unit)`, `unit` being the smallest
     units among the cases it may take: fuller servers cost more. Up to `exact_pairs` pairs of case and slot the
-    assignment is exact; beyond, `slots_by_prices` keeps `per_case` servers a case and `per_server` cases a server.
+    assignment is exact; beyond it an auction whose bids rise by `step`, a share of the median best gain.
     """
 
     gain: Floats
@@ -37,8 +38,7 @@ class AssignmentProblem:
     first_cost: Floats
     step_cost: Floats
     exact_pairs: int = 400_000
-    per_case: int = 20
-    per_server: int = 12
+    step: float = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class _Slots:
     server: Ints
     cost: Floats
     mixed: bool
+    pairs: int
 
 
 def assign(problem: AssignmentProblem) -> Ints:
@@ -60,24 +61,29 @@ def assign(problem: AssignmentProblem) -> Ints:
     first_cost = problem.first_cost.copy()
     open_cases = np.arange(len(problem.units))
     while len(open_cases):
-        gain = problem.gain[open_cases]
-        fits = (gain > 0) & (problem.units[open_cases, None] <= free[None, :]) & (room[problem.channel[open_cases]] > 0)
+        whole = len(open_cases) == len(problem.units)
+        gain, units, channel = problem.gain, problem.units, problem.channel
+        if not whole:
+            gain, units, channel = gain[open_cases], units[open_cases], channel[open_cases]
+        fits = (room > 0)[channel]
+        fits &= gain > 0
+        fits &= units[:, None] <= free[None, :]
         rows = np.flatnonzero(fits.any(axis=1))
         columns = np.flatnonzero(fits.any(axis=0))
         if not len(rows):
             break
+        open_gain = np.where(fits, gain, -np.inf)
         part = AssignmentProblem(
-            np.where(fits, gain, -np.inf)[np.ix_(rows, columns)],
-            problem.units[open_cases[rows]],
+            open_gain if open_gain.shape == (len(rows), len(columns)) else open_gain[np.ix_(rows, columns)],
+            units[rows],
             free[columns],
-            problem.channel[open_cases[rows]],
+            channel[rows],
             room[:, columns],
             problem.scale[open_cases[rows]],
             first_cost[columns],
             problem.step_cost[columns],
             problem.exact_pairs,
-            problem.per_case,
-            problem.per_server,
+            problem.step,
         )
         chosen, complete = _solve(part)
         won = np.flatnonzero(chosen != NOBODY)
@@ -97,16 +103,22 @@ def _solve(problem: AssignmentProblem) -> tuple[Ints, bool]:
     slots = _slots(problem)
     if not slots.mixed:
         return _by_slots(problem, slots), True
-    if np.isfinite(problem.gain[:, slots.server]).sum() <= _EXACT_VARIABLES:
+    if slots.pairs <= _EXACT_VARIABLES:
         return _by_integer_program(problem, slots), True
-    return _within_capacity(problem, _by_slots(problem, slots)), False
+    # What does not fit is solved again, so that this round need not be told to the last step.
+    hasty = replace(problem, step=problem.step * _HASTE)
+    return _within_capacity(problem, _by_slots(hasty, slots)), False
 
 
 def _slots(problem: AssignmentProblem) -> _Slots:
     """The places of each server, and whether their number depends on which cases fill them."""
     allowed = np.isfinite(problem.gain)
-    smallest = np.where(allowed, problem.units[:, None], np.iinfo(np.int64).max).min(axis=0)
-    largest = np.where(allowed, problem.units[:, None], 0).max(axis=0)
+    smallest = np.full(len(problem.free), np.iinfo(np.int64).max)
+    largest = np.zeros(len(problem.free), np.int64)
+    for units in np.unique(problem.units)[::-1].tolist():
+        takes = allowed[problem.units == units].any(axis=0)
+        smallest[takes] = units
+        largest[takes] = np.maximum(largest[takes], units)
     eligible = allowed.sum(axis=0)
     by_units = problem.free // np.maximum(smallest, 1)
     by_room = np.zeros(len(problem.free), np.int64)
@@ -121,20 +133,13 @@ def _slots(problem: AssignmentProblem) -> _Slots:
     server = np.repeat(np.arange(len(problem.free)), count)
     nth = np.arange(len(server)) - np.repeat(np.cumsum(count) - count, count)
     cost = problem.first_cost[server] + nth * problem.step_cost[server] * smallest[server]
-    return _Slots(server, cost, mixed)
+    return _Slots(server, cost, mixed, int((eligible * count).sum()))
 
 
 def _by_slots(problem: AssignmentProblem, slots: _Slots) -> Ints:
     if len(problem.units) * len(slots.server) > problem.exact_pairs and len(slots.server) > 1:
-        slot, _ = slots_by_prices(
-            problem.gain,
-            problem.scale,
-            slots.server,
-            slots.cost,
-            per_case=problem.per_case,
-            per_server=problem.per_server,
-        )
-        return np.where(slot >= 0, slots.server[slot], NOBODY)
+        slot = slots_by_auction(problem.gain, problem.scale, slots.server, slots.cost, step=problem.step)
+        return np.where(slot != NO_SLOT, slots.server[slot], NOBODY)
     weight = problem.gain[:, slots.server] - problem.scale[:, None] * slots.cost[None, :]
     np.maximum(weight, 0.0, out=weight)
     rows, columns = linear_sum_assignment(weight, maximize=True)

@@ -1,18 +1,17 @@
 """The hard constraints: who may take which case at this instant, and if not, why not."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.routing.demand import DemandRows, Reach
 from domain.routing.model import AgentCapacity, CustomerHours, Exclusion, SkillNeed, WaitingCase
 from domain.routing.policy import OverflowRule, RoutingPolicy
-from domain.routing.queue import Demand, QueueSnapshot, micros
+from domain.routing.queue import QueueSnapshot, micros
 
 ELIGIBLE = 0
 _REASONS = tuple(Exclusion)
@@ -23,8 +22,6 @@ Codes = NDArray[np.int8]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Key = TypeVar("Key", bound=Hashable)
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def reason_of(code: int) -> Exclusion:
@@ -34,13 +31,6 @@ def reason_of(code: int) -> Exclusion:
 
 def code_of(reason: Exclusion) -> int:
     return _CODE[reason]
-
-
-@lru_cache(maxsize=16_384)
-def needs_at(needs: tuple[SkillNeed, ...], lower_levels: int, drop_skills: int) -> tuple[SkillNeed, ...]:
-    """The needs after relaxation: the last ones dropped, the others lowered, never below level 1."""
-    kept = needs[: max(0, len(needs) - drop_skills)]
-    return tuple(SkillNeed(need.skill, max(1, need.level - lower_levels)) for need in kept)
 
 
 def overflowing(queue: QueueSnapshot, policy: RoutingPolicy, now: datetime) -> Mapping[str, tuple[OverflowRule, ...]]:
@@ -96,6 +86,7 @@ class Roster:
         self.shift_left = np.fromiter((self._shift_left(agent) for agent in self.agents), np.float64, size)
         self.own_handle = np.fromiter((_seconds(agent.expected_handle) for agent in self.agents), np.float64, size)
         self._levels: dict[str, Ints] = {}
+        self._meets: dict[tuple[SkillNeed, ...], Bools] = {}
         self._members: dict[str, Bools] = {}
         self._speaks: dict[frozenset[str], Bools] = {}
         self._accepts: dict[str, Bools] = {}
@@ -111,6 +102,15 @@ class Roster:
                 (agent.skills.get(skill, 0) for agent in self.agents), np.int64, len(self.agents)
             )
         return self._levels[skill]
+
+    def meets(self, needs: tuple[SkillNeed, ...]) -> Bools:
+        """Who has every skill at its level or above."""
+        if needs not in self._meets:
+            met = np.ones(len(self.agents), np.bool_)
+            for need in needs:
+                met &= self.levels(need.skill) >= need.level
+            self._meets[needs] = met
+        return self._meets[needs]
 
     def members(self, pool: str) -> Bools:
         if pool not in self._members:
@@ -152,16 +152,6 @@ class Roster:
 
 
 @dataclass(frozen=True, slots=True)
-class _WidenedDemand:
-    """A demand at its widening step and under the active overflow rules: one row of codes is computed for each."""
-
-    pools: tuple[str, ...]
-    needs: tuple[SkillNeed, ...]
-    generalists: tuple[tuple[str, int, tuple[SkillNeed, ...]], ...]
-    asked: Demand
-
-
-@dataclass(frozen=True, slots=True)
 class Eligibility:
     """`codes[row_of_case[i]]` says for case i why each agent of the roster may not take it, or ELIGIBLE.
 
@@ -185,16 +175,8 @@ def eligibility(
     active: Mapping[str, tuple[OverflowRule, ...]],
 ) -> Eligibility:
     """The hard constraints of every case and agent at the roster's instant."""
-    waited = micros(roster.now) - queue.queued
-    deadlines = np.array([step.after // timedelta(microseconds=1) for step in policy.widening], np.int64)
-    steps = np.searchsorted(deadlines, waited, side="right")
-    keys, row_of_case = np.unique(queue.demand * (len(deadlines) + 1) + steps, return_inverse=True)
-    steps_and_none = len(deadlines) + 1
-    demands = [
-        _widened(queue.demands[key // steps_and_none], key % steps_and_none, active, policy) for key in keys.tolist()
-    ]
-    rows = list(_code_rows(demands, roster, policy))
-    row_of_case = row_of_case.astype(np.int64)
+    shared, row_of_case, steps = shared_codes(queue, roster, policy, active)
+    rows = list(shared)
     for at in queue.special:
         own = _own_codes(queue.cases[at], rows[row_of_case[at]], roster)
         if own is not None:
@@ -204,61 +186,60 @@ def eligibility(
     return Eligibility(codes, row_of_case, steps, {pool: rules[-1].name for pool, rules in active.items()})
 
 
-def _widened(
-    asked: Demand, step: int, active: Mapping[str, tuple[OverflowRule, ...]], policy: RoutingPolicy
-) -> _WidenedDemand:
-    pools: tuple[str, ...] = (asked.pool,)
-    needs = asked.needs
-    if step:
-        widened = policy.widening[step - 1]
-        pools += widened.extra_pools
-        needs = needs_at(needs, widened.lower_levels, widened.drop_skills)
-    rules = active.get(asked.pool, ())
-    for rule in rules:
-        pools += rule.to_pools
-    generalists = tuple(
-        (rule.pool, rule.generalist_skills, needs_at(needs, rule.lower_levels, 0))
-        for rule in rules
-        if rule.to_generalists
+def shared_codes(
+    queue: QueueSnapshot,
+    roster: Roster,
+    policy: RoutingPolicy,
+    active: Mapping[str, tuple[OverflowRule, ...]],
+) -> tuple[Codes, Ints, Ints]:
+    """The codes (rows, agents) of what cases ask in common, each case's row, and the widening step it has reached."""
+    waited = micros(roster.now) - queue.queued
+    deadlines = np.array([step.after // timedelta(microseconds=1) for step in policy.widening], np.int64)
+    steps = np.searchsorted(deadlines, waited, side="right")
+    keys, row_of_case = np.unique(queue.demand * (len(deadlines) + 1) + steps, return_inverse=True)
+    return (
+        _code_rows(queue.demands.rows(keys, policy.widening, active), roster, policy),
+        row_of_case.astype(np.int64),
+        steps,
     )
-    return _WidenedDemand(tuple(dict.fromkeys(pools)), needs, generalists, asked)
 
 
-def _code_rows(demands: Sequence[_WidenedDemand], roster: Roster, policy: RoutingPolicy) -> Codes:
+def _code_rows(demands: DemandRows, roster: Roster, policy: RoutingPolicy) -> Codes:
     """The codes of all demands and agents, a column of demands at a time: shape (demands, agents)."""
-    shape = (len(demands), len(roster.agents))
-    if not demands:
-        return np.zeros(shape, np.int8)
-    member = np.zeros(shape, np.bool_)
-    for pool in sorted({pool for demand in demands for pool in demand.pools}):
-        member[[pool in demand.pools for demand in demands]] |= roster.members(pool)
-    skilled = member & _meets([demand.needs for demand in demands], roster)
-    for at, demand in enumerate(demands):
-        for pool, least_skills, needs in demand.generalists:
-            skilled[at] |= roster.members(pool) & (roster.skill_count >= least_skills) & _meets([needs], roster)[0]
-    asked = [demand.asked for demand in demands]
+    if not len(demands.reach):
+        return np.zeros((0, len(roster.agents)), np.int8)
+    numbers, at = np.unique(demands.reach, return_inverse=True)
+    reached = [_reached(demands.reaches[number], roster) for number in numbers.tolist()]
+    member, skilled = np.stack([one for one, _ in reached])[at], np.stack([one for _, one in reached])[at]
+    channels = demands.channels
+    room = np.stack([roster.ceiling_room(one) for one in channels])[demands.channel]
+    accepts = np.stack([roster.accepts(one) for one in channels])[demands.channel]
+    speaks = np.stack([roster.speaks(one) for one in demands.languages_asked])[demands.languages]
     # An agent's own pace says more about when they will be done than the case's forecast does.
-    forecast = np.array([_seconds(one.handle) for one in asked])[:, None]
-    handle = np.where(roster.own_handle > 0, roster.own_handle, forecast)
+    handle = np.where(roster.own_handle > 0, roster.own_handle, demands.handle[:, None])
     late = (handle > 0) & (handle * policy.shift_end_factor > roster.shift_left)
-    units = np.array([one.units for one in asked])[:, None]
-    codes = np.zeros(shape, np.int8)
+    codes = np.zeros(member.shape, np.int8)
     # The weakest reason is written first, so that the first of the enumeration stands at the end.
-    codes[_stacked([one.channel for one in asked], roster.ceiling_room) < 1] = _CODE[Exclusion.CEILING]
-    codes[roster.free < units] = _CODE[Exclusion.CAPACITY]
+    codes[room < 1] = _CODE[Exclusion.CEILING]
+    codes[roster.free < demands.units[:, None]] = _CODE[Exclusion.CAPACITY]
     codes[late | (roster.shift_left <= 0)] = _CODE[Exclusion.SHIFT_END]
     codes[~skilled] = _CODE[Exclusion.SKILL]
-    codes[~_stacked([one.languages for one in asked], roster.speaks)] = _CODE[Exclusion.LANGUAGE]
+    codes[~speaks] = _CODE[Exclusion.LANGUAGE]
     codes[~member & ~skilled] = _CODE[Exclusion.POOL]
-    codes[~_stacked([one.channel for one in asked], roster.accepts)] = _CODE[Exclusion.PRESENCE]
+    codes[~accepts] = _CODE[Exclusion.PRESENCE]
     codes[:, roster.transfers_only] = _CODE[Exclusion.PRESENCE]
     return codes
 
 
-def _stacked(keys: Sequence[Key], row_of: Callable[[Key], NDArray[Scalar]]) -> NDArray[Scalar]:
-    """One row per key, computed once for each distinct one."""
-    distinct = {key: at for at, key in enumerate(dict.fromkeys(keys))}
-    return np.stack([row_of(key) for key in distinct])[[distinct[key] for key in keys]]
+def _reached(reach: Reach, roster: Roster) -> tuple[Bools, Bools]:
+    """Who is in the pools, and who of them (or of the generalists) has the skills: each of shape (agents,)."""
+    member = np.zeros(len(roster.agents), np.bool_)
+    for pool in reach.pools:
+        member |= roster.members(pool)
+    skilled = member & roster.meets(reach.needs)
+    for pool, least_skills, needs in reach.generalists:
+        skilled |= roster.members(pool) & (roster.skill_count >= least_skills) & roster.meets(needs)
+    return member, skilled
 
 
 def _own_codes(case: WaitingCase, shared: Codes, roster: Roster) -> Codes | None:
@@ -297,17 +278,6 @@ def _named_codes(case: WaitingCase, roster: Roster) -> Codes:
     else:
         codes[named] = ELIGIBLE
     return codes
-
-
-def _meets(needs_of: Sequence[tuple[SkillNeed, ...]], roster: Roster) -> Bools:
-    met = np.ones((len(needs_of), len(roster.agents)), np.bool_)
-    asking: dict[tuple[str, int], list[int]] = {}
-    for at, needs in enumerate(needs_of):
-        for need in needs:
-            asking.setdefault((need.skill, need.level), []).append(at)
-    for (skill, level), rows in asking.items():
-        met[rows] &= roster.levels(skill) >= level
-    return met
 
 
 def _seconds(span: timedelta | None) -> float:

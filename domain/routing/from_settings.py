@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 from typing import Final
 
-from domain.routing.eligibility import needs_at
+from domain.routing.demand import needs_at
 from domain.routing.model import WaitingCase
 from domain.routing.policy import RoutingPolicy, UrgencyWeights, WaitingWorth
 from domain.settings import Settings

@@ -1,6 +1,7 @@
 """One pass: the whole waiting queue against all capacity, and the record of why."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -15,6 +16,7 @@ from domain.routing.eligibility import (
     code_of,
     eligibility,
     overflowing,
+    shared_codes,
 )
 from domain.routing.model import (
     AgentCapacity,
@@ -37,6 +39,8 @@ Bools = NDArray[np.bool_]
 
 # Small enough to decide between equals only: a million ranks stay below any difference a policy can mean.
 _TIE = 1e-10
+# Shorter queues are compiled as quickly as they are sifted.
+_LONG = 200
 
 
 def match(
@@ -59,33 +63,106 @@ def match(
     Raises:
         ValueError: `now` has no zone, or a conversation or an agent is given twice.
     """
+    found = _settled(cases, agents, policy, success, now, soon_free, whole=tell_unmatched)
+    queue, eligible, utility, server = found.queue, found.eligible, found.utility, found.server
+    decisions = decided_cases(found.agent, found.preferred, eligible, utility, success)
+    score = float(sum(decision.score for decision in decisions))
+    if not tell_unmatched:
+        return Matching(decisions, (), None, score)
+    size = len(utility.roster.agents)
+    coming = found.coming
+    waits_for = {case: coming[server[case] - size].agent_id for case in np.flatnonzero(server >= size).tolist()}
+    for case in np.flatnonzero((found.affine_worth > 0) & (server == NOBODY)).tolist():
+        waits_for[case] = utility.roster.ids[utility.affine_agent[case]]
+    left = np.flatnonzero(found.agent == NOBODY)
+    soon = {forecast.agent_id: forecast.at for forecast in reversed(coming)}
+    return Matching(
+        decisions,
+        unmatched_cases(queue.cases, left, eligible, waits_for),
+        _next_change(queue, left, waits_for, soon, policy, found.active, now),
+        score,
+    )
+
+
+def takers(
+    cases: Sequence[WaitingCase] | WaitingQueue,
+    agents: Sequence[AgentCapacity],
+    policy: RoutingPolicy,
+    success: SuccessModel,
+    now: datetime,
+    *,
+    soon_free: Sequence[SoonFree] = (),
+) -> tuple[tuple[str, str], ...]:
+    """The decisions of `match` as pairs of conversation and agent, without their record: for simulations."""
+    found = _settled(cases, agents, policy, success, now, soon_free, whole=False)
+    ids = found.utility.roster.ids
+    return tuple(
+        (found.queue.cases[case].conversation_id, ids[found.agent[case]])
+        for case in np.flatnonzero(found.agent != NOBODY).tolist()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A pass before it is told: `server` and `agent` (cases,) before and after preferences, NOBODY where nobody."""
+
+    queue: QueueSnapshot
+    active: Mapping[str, tuple[OverflowRule, ...]]
+    eligible: Eligibility
+    utility: Utility
+    coming: tuple[SoonFree, ...]
+    affine_worth: Floats
+    server: Ints
+    agent: Ints
+    preferred: Bools
+
+
+def _settled(
+    cases: Sequence[WaitingCase] | WaitingQueue,
+    agents: Sequence[AgentCapacity],
+    policy: RoutingPolicy,
+    success: SuccessModel,
+    now: datetime,
+    soon_free: Sequence[SoonFree],
+    *,
+    whole: bool,
+) -> _Settled:
     if now.tzinfo is None:
         raise ValueError("now needs a zone")
     queue = (cases if isinstance(cases, WaitingQueue) else WaitingQueue(cases)).snapshot()
-    roster = Roster(agents if tell_unmatched else _concerned(agents, queue, policy, soon_free, now), now)
     active = overflowing(queue, policy, now)
+    if not whole:
+        if len(queue.cases) > _LONG:
+            queue = _within_reach(queue, agents, policy, active, soon_free, now)
+        agents = _concerned(agents, queue, policy, soon_free, now)
+    roster = Roster(agents, now)
     eligible = eligibility(queue, roster, policy, active)
     utility = Utility(queue, roster, policy, success, active)
     coming = _coming(soon_free, roster, policy)
     affine_worth = _worth_of_affine_wait(eligible, utility)
     server = _assign(eligible, utility, coming, affine_worth)
-    size = len(roster.agents)
-    agent, preferred = settle_preferences(np.where(server < size, server, NOBODY), eligible, utility)
-    decisions = decided_cases(agent, preferred, eligible, utility, success)
-    score = float(sum(decision.score for decision in decisions))
-    if not tell_unmatched:
-        return Matching(decisions, (), None, score)
-    waits_for = {case: coming[server[case] - size].agent_id for case in np.flatnonzero(server >= size).tolist()}
-    for case in np.flatnonzero((affine_worth > 0) & (server == NOBODY)).tolist():
-        waits_for[case] = roster.ids[utility.affine_agent[case]]
-    left = np.flatnonzero(agent == NOBODY)
-    soon = {forecast.agent_id: forecast.at for forecast in reversed(coming)}
-    return Matching(
-        decisions,
-        unmatched_cases(queue.cases, left, eligible, waits_for),
-        _next_change(queue, left, waits_for, soon, policy, active, now),
-        score,
-    )
+    agent, preferred = settle_preferences(np.where(server < len(roster.agents), server, NOBODY), eligible, utility)
+    return _Settled(queue, active, eligible, utility, coming, affine_worth, server, agent, preferred)
+
+
+def _within_reach(
+    queue: QueueSnapshot,
+    agents: Sequence[AgentCapacity],
+    policy: RoutingPolicy,
+    active: Mapping[str, tuple[OverflowRule, ...]],
+    soon_free: Sequence[SoonFree],
+    now: datetime,
+) -> QueueSnapshot:
+    """The cases that someone with room, now or soon, may take: where few places are free, most can be left out."""
+    later = {forecast.agent_id for forecast in soon_free}
+    with_room = Roster([one for one in agents if one.load < one.capacity or one.agent_id in later], now)
+    rows, row_of_case, _ = shared_codes(queue, with_room, policy, active)
+    possible = (rows == ELIGIBLE).any(axis=1)
+    if later:
+        possible |= (rows == code_of(Exclusion.CAPACITY)).any(axis=1)
+    reached = possible[row_of_case]
+    reached[list(queue.special)] = True
+    return queue.only(np.flatnonzero(reached))
 
 
 def _concerned(
@@ -182,8 +259,7 @@ def _assign(eligible: Eligibility, utility: Utility, coming: Sequence[SoonFree],
             np.concatenate((policy.costs.load * roster.load[free_now] / capacity, later)),
             np.concatenate((policy.costs.load / capacity, later)),
             policy.exact_pairs,
-            policy.case_candidates,
-            policy.slot_candidates,
+            policy.bidding_step,
         )
     )
     number = np.concatenate((free_now, size + np.arange(len(coming)), [NOBODY]))

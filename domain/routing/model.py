@@ -228,6 +228,7 @@ class Decision:
     policy_version: str
     model_version: str
     sentence: str
+    case: WaitingCase
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,8 +172,7 @@ class RoutingPolicy:
     A case whose expected handle time, times `shift_end_factor`, would pass the end of the shift is not given.
     `candidates_kept` and `examples_kept` bound the record of a decision.
     `exact_pairs` is the number of eligible (case, free slot) pairs up to which the whole queue is solved as it
-    stands; above it at least `slot_candidates` cases an agent and `case_candidates` agents a case are
-    drawn after pricing, more in shorter queues.
+    stands; above it cases bid for places, and no case loses more than `bidding_step` of the median case's gain.
     """
 
     version: str = "default-1"
@@ -191,8 +190,7 @@ class RoutingPolicy:
     candidates_kept: int = 4
     examples_kept: int = 5
     exact_pairs: int = 400_000
-    slot_candidates: int = 4
-    case_candidates: int = 6
+    bidding_step: float = 0.002
 
     def __post_init__(self) -> None:
         """Refuse what no admin can mean.

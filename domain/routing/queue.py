@@ -1,14 +1,15 @@
 """The waiting queue as columns: compiled once per case, read by every pass."""
 
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.routing.model import SkillNeed, WaitingCase
+from domain.routing.demand import Demand, DemandTable, Interned
+from domain.routing.model import WaitingCase
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -18,8 +19,6 @@ NEVER: Final = int(np.iinfo(np.int64).max)
 NO_AGENT: Final = -1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-Key = TypeVar("Key", bound=Hashable)
 
 
 def micros(instant: datetime) -> int:
@@ -32,18 +31,6 @@ def micros_of(span: timedelta) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
-    """What a case asks of an agent, before any widening; most cases of a queue share a few of these."""
-
-    pool: str
-    needs: tuple[SkillNeed, ...]
-    languages: frozenset[str]
-    channel: str
-    units: int
-    handle: timedelta | None
-
-
-@dataclass(frozen=True, slots=True)
 class CaseKind:
     """What a probability of success depends on, the agent aside."""
 
@@ -51,20 +38,6 @@ class CaseKind:
     product: str | None
     segment: str
     channel: str
-
-
-class _Interned(Generic[Key]):
-    """Values and their numbers, in the order of their first appearance."""
-
-    def __init__(self) -> None:
-        self.values: list[Key] = []
-        self._number: dict[Key, int] = {}
-
-    def __call__(self, value: Key) -> int:
-        number = self._number.setdefault(value, len(self.values))
-        if number == len(self.values):
-            self.values.append(value)
-        return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +69,28 @@ class QueueSnapshot:
     give_up: Floats
     hard: Bools
     special: tuple[int, ...]
-    demands: tuple[Demand, ...]
+    demands: DemandTable
     kinds: tuple[CaseKind, ...]
     pools: tuple[str, ...]
     channels: tuple[str, ...]
     affine_agents: tuple[str, ...]
+
+    def only(self, kept: Ints) -> "QueueSnapshot":
+        """Some of the cases, given by their places in ascending order."""
+        if len(kept) == len(self.cases):
+            return self
+        columns = {name: getattr(self, name)[kept] for name in (*_WHOLE, *_REAL, "hard")}
+        special = np.searchsorted(kept, np.array(self.special, np.int64))
+        return replace(
+            self,
+            cases=tuple(map(self.cases.__getitem__, kept.tolist())),
+            special=tuple(
+                int(place)
+                for place, at in zip(special.tolist(), self.special, strict=True)
+                if place < len(kept) and kept[place] == at
+            ),
+            **columns,
+        )
 
 
 def _whole_minutes(span: timedelta | None) -> timedelta | None:
@@ -120,11 +110,11 @@ class WaitingQueue:
 
     def __init__(self, cases: Iterable[WaitingCase] = ()) -> None:
         self.cases: list[WaitingCase] = []
-        self.demands: _Interned[Demand] = _Interned()
-        self.kinds: _Interned[CaseKind] = _Interned()
-        self.pools: _Interned[str] = _Interned()
-        self.channels: _Interned[str] = _Interned()
-        self.affine_agents: _Interned[str] = _Interned()
+        self.demands = DemandTable()
+        self.kinds: Interned[CaseKind] = Interned()
+        self.pools: Interned[str] = Interned()
+        self.channels: Interned[str] = Interned()
+        self.affine_agents: Interned[str] = Interned()
         self._row: dict[str, int] = {}
         self._special: set[str] = set()
         self._room = 64
@@ -159,7 +149,7 @@ class WaitingQueue:
         whole["breach"][row] = NEVER if case.next_breach_at is None else micros(case.next_breach_at)
         whole["priority"][row] = case.priority
         whole["units"][row] = case.units
-        whole["demand"][row] = self.demands(
+        whole["demand"][row] = self.demands.demands(
             Demand(
                 case.pool,
                 case.required_skills,
@@ -231,7 +221,7 @@ class WaitingQueue:
             give_up=real["give_up"],
             hard=self._hard[:size][order],
             special=tuple(at for at, row in enumerate(order.tolist()) if row in special) if special else (),
-            demands=tuple(self.demands.values),
+            demands=self.demands,
             kinds=tuple(self.kinds.values),
             pools=tuple(self.pools.values),
             channels=tuple(self.channels.values),

@@ -43,7 +43,7 @@ class _DecisionRecord:
         self._policy = utility.policy
         self._success = success
         self._roster = utility.roster
-        self._exclusions: dict[int, tuple[ExclusionCount, ...]] = {}
+        self._exclusions = ExclusionCounts(eligible)
         self._examples: dict[int, tuple[ExclusionExample, ...]] = {}
 
     def decisions(self, agent: Ints, preferred: Bools) -> tuple[Decision, ...]:
@@ -54,9 +54,12 @@ class _DecisionRecord:
         rival_case, rival_agent = self._rivals(matched, agent)
         candidates = self._candidates(rival_case, rival_agent)
         own = _table(self._utility.parts_of_pairs(matched, agent[matched]))
+        urgent = _table(tuple((name, part[matched]) for name, part in self._utility.urgency.parts))
         taken = self._roster.load.copy()
         return tuple(
-            self._decision(at, int(case), int(agent[case]), own, candidates.get(int(case), []), taken, preferred)
+            self._decision(
+                int(case), int(agent[case]), own[at], urgent[at], candidates.get(int(case), []), taken, preferred
+            )
             for at, case in enumerate(matched)
         )
 
@@ -100,10 +103,10 @@ class _DecisionRecord:
 
     def _decision(
         self,
-        at: int,
         case_at: int,
         agent_at: int,
-        own: Sequence[_NamedValues],
+        own: _NamedValues,
+        urgent: _NamedValues,
         rivals: list[Candidate],
         taken: Ints,
         preferred: Bools,
@@ -113,7 +116,7 @@ class _DecisionRecord:
         share = taken[agent_at] / max(agent.capacity, 1)
         load = -float(self._utility.cost_scale[case_at]) * self._policy.costs.load * share
         taken[agent_at] += case.units
-        parts = _explained(own[at], load)
+        parts = _explained(own, load)
         score = _total(parts)
         mine = Candidate(agent.agent_id, score, parts)
         everyone = sorted([mine, *rivals], key=lambda one: (-one.score, self._roster.index[one.agent_id]))
@@ -128,11 +131,11 @@ class _DecisionRecord:
             score=score,
             parts=parts,
             urgency=float(self._utility.urgency.total[case_at]),
-            urgency_parts=self._utility.urgency.explained(case_at),
+            urgency_parts=_explained(urgent, 0.0),
             widening_step=step,
             overflow=overflow,
             candidates=tuple(everyone),
-            exclusions=self._counts(row),
+            exclusions=self._exclusions(row),
             exclusion_examples=self._some(row),
             runner_up=rivals[0].agent_id if rivals else None,
             by_preference=bool(preferred[case_at]),
@@ -153,12 +156,8 @@ class _DecisionRecord:
                 affinity_age=None if case.affinity_at is None else now - case.affinity_at,
                 by_preference=bool(preferred[case_at]),
             ),
+            case=case,
         )
-
-    def _counts(self, row: int) -> tuple[ExclusionCount, ...]:
-        if row not in self._exclusions:
-            self._exclusions[row] = exclusion_counts(self._eligible, row)
-        return self._exclusions[row]
 
     def _some(self, row: int) -> tuple[ExclusionExample, ...]:
         if row not in self._examples:
@@ -170,34 +169,39 @@ class _DecisionRecord:
         return self._examples[row]
 
 
-def exclusion_counts(eligible: Eligibility, row: int) -> tuple[ExclusionCount, ...]:
-    """How many agents each reason excluded, in the order of the reasons."""
-    counts = np.bincount(eligible.codes[row], minlength=len(Exclusion) + 1)
-    return tuple(
-        ExclusionCount(reason, int(counts[code_of(reason)])) for reason in Exclusion if counts[code_of(reason)]
-    )
+class ExclusionCounts:
+    """How many agents each reason excluded, row by row of the codes, in the order of the reasons."""
+
+    def __init__(self, eligible: Eligibility) -> None:
+        codes = np.array([code_of(reason) for reason in Exclusion], np.int8)
+        self._counts = np.stack([(eligible.codes == code).sum(axis=1) for code in codes], axis=1).tolist()
+        self._told: dict[int, tuple[ExclusionCount, ...]] = {}
+
+    def __call__(self, row: int) -> tuple[ExclusionCount, ...]:
+        if row not in self._told:
+            counts = zip(Exclusion, self._counts[row], strict=True)
+            self._told[row] = tuple(ExclusionCount(reason, count) for reason, count in counts if count)
+        return self._told[row]
 
 
 def unmatched_cases(
     queue: Sequence[WaitingCase], left: Ints, eligible: Eligibility, waits_for: Mapping[int, str]
 ) -> tuple[Unmatched, ...]:
     """Who stays in the queue and why, in the order of the queue."""
-    known: dict[int, tuple[ExclusionCount, ...]] = {}
+    counts = ExclusionCounts(eligible)
+    agents = eligible.codes.shape[1]
+    rows, steps = eligible.row_of_case.tolist(), eligible.steps.tolist()
+    # Most rows are shared by many cases: their reason is found once.
+    plain = {row: _reason(counts(row), agents) for row in set(eligible.row_of_case[left].tolist())}
     told = []
     for at in left.tolist():
-        row = int(eligible.row_of_case[at])
-        if row not in known:
-            known[row] = exclusion_counts(eligible, row)
-        awaited = waits_for.get(at)
-        reason = _reason(known[row], eligible.codes.shape[1], awaited)
-        case = queue[at]
-        told.append(Unmatched(case.conversation_id, case.ticket, reason, int(eligible.steps[at]), known[row], awaited))
+        row, case, awaited = rows[at], queue[at], waits_for.get(at)
+        reason = plain[row] if awaited is None else UnmatchedReason.WAITING_IS_BETTER
+        told.append(Unmatched(case.conversation_id, case.ticket, reason, steps[at], counts(row), awaited))
     return tuple(told)
 
 
-def _reason(counts: tuple[ExclusionCount, ...], agents: int, awaited: str | None) -> UnmatchedReason:
-    if awaited is not None:
-        return UnmatchedReason.WAITING_IS_BETTER
+def _reason(counts: tuple[ExclusionCount, ...], agents: int) -> UnmatchedReason:
     reasons = {count.reason for count in counts}
     if sum(count.agents for count in counts) < agents:
         return UnmatchedReason.OTHERS_FIRST

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from domain.routing.model import SuccessEstimate
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 TallyKey = tuple[str, ...]
 
 _LEVELS = ("intent", "product", "kind", "agent", "agent_intent", "agent_product")
@@ -212,7 +213,10 @@ class LearnedSuccess:
         self._overall = overall
         self._tallies = tallies
         self.strengths = strengths
-        self._known: dict[tuple[str | None, str | None, str, str], dict[str, _Walk]] = {}
+        self._walks: dict[tuple[str, str | None, str | None, str, str], _Walk] = {}
+        self._column: dict[str, int] = {}
+        self._known: dict[tuple[str | None, str | None, str, str], _KnownRow] = {}
+        self._asked: tuple[Sequence[str], Ints] = ((), np.empty(0, np.int64))
 
     @property
     def version(self) -> str:
@@ -229,24 +233,45 @@ class LearnedSuccess:
         self, agent_ids: Sequence[str], intent: str | None, product: str | None, segment: str, channel: str
     ) -> tuple[Floats, Floats]:
         """Values and deviations in the order of the ids, each of shape (agents,)."""
-        row = self._known.setdefault((intent, product, segment, channel), {})
-        for agent_id in agent_ids:
-            if agent_id not in row:
-                self._walk(agent_id, intent, product, segment, channel)
-        walks = [row[agent_id] for agent_id in agent_ids]
-        size = len(walks)
-        return (
-            np.fromiter((walk.value for walk in walks), np.float64, size),
-            np.fromiter((walk.deviation for walk in walks), np.float64, size),
-        )
+        columns = self._columns(agent_ids)
+        row = self._known.get((intent, product, segment, channel))
+        if row is None or len(row.values) < len(self._column):
+            row = self._known[intent, product, segment, channel] = _KnownRow.of(len(self._column) * 2, row)
+        for at in np.flatnonzero(np.isnan(row.values[columns])).tolist():
+            walk = self._walk(agent_ids[at], intent, product, segment, channel)
+            row.values[columns[at]], row.deviations[columns[at]] = walk.value, walk.deviation
+        return row.values[columns], row.deviations[columns]
+
+    def _columns(self, agent_ids: Sequence[str]) -> Ints:
+        # A pass asks for the same agents once for every kind of case.
+        if self._asked[0] is not agent_ids or not isinstance(agent_ids, tuple):
+            column = self._column
+            found = np.fromiter((column.setdefault(one, len(column)) for one in agent_ids), np.int64, len(agent_ids))
+            self._asked = (agent_ids, found)
+        return self._asked[1]
 
     def _walk(self, agent_id: str, intent: str | None, product: str | None, segment: str, channel: str) -> "_Walk":
-        row = self._known.setdefault((intent, product, segment, channel), {})
-        walk = row.get(agent_id)
+        about = (agent_id, intent, product, segment, channel)
+        walk = self._walks.get(about)
         if walk is None:
-            about = (agent_id, intent, product, segment, channel)
-            walk = row[agent_id] = _walk(self._prior, self._overall, self._tallies, self.strengths, about)
+            walk = self._walks[about] = _walk(self._prior, self._overall, self._tallies, self.strengths, about)
         return walk
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownRow:
+    """What is known of one kind of case, by the agents' columns: NaN where nobody has asked."""
+
+    values: Floats
+    deviations: Floats
+
+    @classmethod
+    def of(cls, size: int, before: "_KnownRow | None") -> "_KnownRow":
+        row = cls(np.full(size, np.nan), np.full(size, np.nan))
+        if before is not None:
+            row.values[: len(before.values)] = before.values
+            row.deviations[: len(before.deviations)] = before.deviations
+        return row
 
 
 @dataclass(frozen=True, slots=True)

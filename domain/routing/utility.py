@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.routing.eligibility import Roster
-from domain.routing.model import ScorePart, SuccessModel
+from domain.routing.model import SuccessModel
 from domain.routing.policy import LateOrder, OverflowRule, RoutingPolicy
 from domain.routing.queue import NEVER, NO_AGENT, QueueSnapshot, micros
 
@@ -22,10 +22,6 @@ class Urgency:
 
     total: Floats
     parts: tuple[tuple[str, Floats], ...]
-
-    def explained(self, case: int) -> tuple[ScorePart, ...]:
-        """The parts of one case that say something."""
-        return tuple(ScorePart(name, float(part[case])) for name, part in self.parts if part[case] != 0.0)
 
 
 def urgency(

@@ -1,9 +1,10 @@
 """The usual ways to route, as the products others sell do it by default."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from domain.routing.model import SuccessModel
+from domain.routing.success import Resolution
 from simulator.routing.engine import Choice, Staffer
 from simulator.routing.trace import TraceCase
 
@@ -24,12 +25,13 @@ class _Baseline:
 
 
 def fits(case: TraceCase, staffer: Staffer, room: Mapping[str, int]) -> bool:
-    """Whether the agent is in the pool, has the skills, takes the channel and has room."""
+    """Whether the agent is in the pool, has the skills and the language, takes the channel and has room."""
     agent = staffer.agent
     return (
         case.units <= room[agent.agent_id]
         and case.pool in agent.pools
         and case.channel in agent.channels
+        and (not case.languages or bool(case.languages & agent.languages))
         and all(agent.skills.get(need.skill, 0) >= need.level for need in case.needs)
     )
 
@@ -99,6 +101,110 @@ class ShortestPunctualFirst(FirstComeLongestIdle):
         return sorted(self._waiting.values(), key=rank)
 
 
+class GeneralisedCMu(FirstComeLongestIdle):
+    """What a further second of waiting costs, per second of work: value x wait over the expected work (Gc-mu)."""
+
+    name = "Gc-mu"
+
+    def _ordered(self, now: datetime) -> Sequence[TraceCase]:
+        def rank(case: TraceCase) -> tuple[float, datetime, str]:
+            waited = (now - case.arrives_at).total_seconds()
+            return -case.value * waited / max(case.expected_work.total_seconds(), 1.0), case.arrives_at, case.case_id
+
+        return sorted(self._waiting.values(), key=rank)
+
+
+class HighestSpareCapacity(_Baseline):
+    """The oldest case to whoever has the largest share of their capacity free, longest idle among equals."""
+
+    name = "highest spare capacity"
+
+    def choose(self, staff: Sequence[Staffer], now: datetime) -> tuple[Sequence[Choice], datetime | None]:
+        room = {staffer.agent.agent_id: staffer.room for staffer in staff}
+        choices = []
+        for case in tuple(self._waiting.values()):
+            able = [one for one in staff if fits(case, one, room)]
+            if able:
+                taker = min(
+                    able, key=lambda one: (-room[one.agent.agent_id] / one.agent.capacity, *_idle_since(one, now))
+                )
+                choices.append(Choice(case.case_id, taker.agent.agent_id))
+                room[taker.agent.agent_id] -= case.units
+        return choices, None
+
+
+class MaxWeight(_Baseline):
+    """The kind with the most waiting per unit of expected work first, its oldest case, to the quickest agent."""
+
+    name = "max-weight"
+
+    def choose(self, staff: Sequence[Staffer], now: datetime) -> tuple[Sequence[Choice], datetime | None]:
+        room = {staffer.agent.agent_id: staffer.room for staffer in staff}
+        queues: dict[tuple[str, str | None], list[TraceCase]] = {}
+        for case in self._waiting.values():
+            queues.setdefault((case.pool, case.intent), []).append(case)
+        by_pace = sorted(staff, key=lambda one: (one.agent.expected_pace, *_idle_since(one, now)))
+        choices = []
+        while queues:
+            heaviest = max(queues, key=lambda kind: (_weight(queues[kind]), kind[0], kind[1] or ""))
+            case = queues[heaviest][0]
+            taker = next((one for one in by_pace if fits(case, one, room)), None)
+            if taker is None:
+                del queues[heaviest]
+                continue
+            choices.append(Choice(case.case_id, taker.agent.agent_id))
+            room[taker.agent.agent_id] -= case.units
+            queues[heaviest] = queues[heaviest][1:]
+            if not queues[heaviest]:
+                del queues[heaviest]
+        return choices, None
+
+
+def _weight(queue: Sequence[TraceCase]) -> float:
+    return len(queue) / max(queue[0].expected_work.total_seconds(), 1.0)
+
+
+class SpecialistFirst(_Baseline):
+    """The oldest case to the free agent whose own work was the most of this kind, who can do the least beside it.
+
+    `shares` holds for each agent the share of their past cases that each intent had.
+    """
+
+    name = "specialist first"
+
+    def __init__(self, shares: Mapping[str, Mapping[str | None, float]]) -> None:
+        super().__init__()
+        self._shares = shares
+
+    def choose(self, staff: Sequence[Staffer], now: datetime) -> tuple[Sequence[Choice], datetime | None]:
+        room = {staffer.agent.agent_id: staffer.room for staffer in staff}
+        choices = []
+        for case in tuple(self._waiting.values()):
+            able = [one for one in staff if fits(case, one, room)]
+            if able:
+                taker = min(able, key=lambda one: self._rank(case, one, now))
+                choices.append(Choice(case.case_id, taker.agent.agent_id))
+                room[taker.agent.agent_id] -= case.units
+        return choices, None
+
+    def _rank(self, case: TraceCase, staffer: Staffer, now: datetime) -> tuple[int, float, datetime, str]:
+        agent = staffer.agent
+        share = self._shares.get(agent.agent_id, {}).get(case.intent, 0.0)
+        return len(agent.pools) + len(agent.skills), -share, *_idle_since(staffer, now)
+
+
+def shares_of_intents(resolutions: Iterable[Resolution]) -> dict[str, dict[str | None, float]]:
+    """For each agent the share of their cases that each intent had."""
+    counts: dict[str, dict[str | None, int]] = {}
+    for one in resolutions:
+        of_agent = counts.setdefault(one.agent_id, {})
+        of_agent[one.intent] = of_agent.get(one.intent, 0) + 1
+    return {
+        agent_id: {intent: count / sum(of_agent.values()) for intent, count in of_agent.items()}
+        for agent_id, of_agent in counts.items()
+    }
+
+
 class RoundRobin(_Baseline):
     """The oldest case to the next agent in turn who has room, whatever they can do."""
 
@@ -162,6 +268,42 @@ class SkillsWithTimeout(_BySuccess):
                 choices.append(Choice(case.case_id, able[0].agent.agent_id))
                 room[able[0].agent.agent_id] -= case.units
         return choices, min(looks, default=None)
+
+
+class Bullseye(_BySuccess):
+    """Oldest first, at first only to agents clearly better than the team, then to those as good, then to anyone.
+
+    Each ring opens `ring` after the one before it.
+    """
+
+    name = "bullseye"
+    _RINGS = 3
+    _CLEARLY = 0.01
+
+    def __init__(self, success: SuccessModel, ring: timedelta) -> None:
+        super().__init__(success)
+        self._ring = ring
+
+    def choose(self, staff: Sequence[Staffer], now: datetime) -> tuple[Sequence[Choice], datetime | None]:
+        room = {staffer.agent.agent_id: staffer.room for staffer in staff}
+        choices, looks = [], []
+        for case in tuple(self._waiting.values()):
+            opened = min(self._RINGS - 1, (now - case.arrives_at) // self._ring)
+            able = [one for one in staff if fits(case, one, room) and self._ring_of(case, one) <= opened]
+            if able:
+                best = min(able, key=lambda one: _idle_since(one, now))
+                choices.append(Choice(case.case_id, best.agent.agent_id))
+                room[best.agent.agent_id] -= case.units
+            elif opened < self._RINGS - 1:
+                looks.append(case.arrives_at + self._ring * (opened + 1))
+        return choices, min(looks, default=None)
+
+    def _ring_of(self, case: TraceCase, staffer: Staffer) -> int:
+        team = self._success.probability("", case.intent, case.product, case.segment, case.channel).team
+        likely = self._likely(case, staffer)
+        if likely >= team + self._CLEARLY:
+            return 0
+        return 1 if likely >= team - self._CLEARLY else 2
 
 
 class BestAvailable(_BySuccess):

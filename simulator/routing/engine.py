@@ -31,6 +31,7 @@ class Staffer:
     last_assigned_at: datetime | None = None
     cases: int = 0
     worked: timedelta = timedelta()
+    channel_load: dict[str, int] = field(default_factory=dict)
 
     @property
     def room(self) -> int:
@@ -149,6 +150,7 @@ class _Simulation:
             self._outcomes.append(Outcome(case, event.at - case.arrives_at, None))
         elif event.what is _What.ENDED and staffer is not None and case is not None:
             staffer.load -= case.units
+            staffer.channel_load[case.channel] -= 1
         elif event.what is _What.CAME and staffer is not None:
             staffer.present = True
         elif event.what is _What.WENT and staffer is not None:
@@ -174,6 +176,7 @@ class _Simulation:
         if case.units > staffer.room:
             raise ValueError(f"{self._router.name} gave {choice.agent_id} more than fits")
         staffer.load += case.units
+        staffer.channel_load[case.channel] = staffer.channel_load.get(case.channel, 0) + 1
         staffer.last_assigned_at = now
         staffer.cases += 1
         work = case.work * staffer.agent.pace

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from domain.routing.success import Resolution
 from simulator.routing.trace import Presence, Trace, TraceAgent, TraceCase
 
 _START = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -42,3 +43,15 @@ def generated_day(*, seed: int, cases: int, agents: int) -> Trace:
     there = (Presence(_START, _START + timedelta(seconds=seconds)),)
     staff = tuple(TraceAgent(f"agent-{at:03}", there, 100, frozenset({"voice"})) for at in range(agents))
     return Trace(f"generated-{seed}", waiting, staff)
+
+
+def generated_resolutions(*, seed: int, agents: int, count: int) -> list[Resolution]:
+    """Outcomes of the same agents: how able each is at each intent depends on the seed alone."""
+    rng = np.random.default_rng((seed, agents))
+    able = np.clip(rng.normal(0.72, 0.1, (agents, len(_INTENTS))), 0.3, 0.97)
+    who, what = rng.integers(agents, size=count), rng.integers(len(_INTENTS), size=count)
+    resolved = rng.random(count) < able[who, what]
+    return [
+        Resolution(f"agent-{who[at]:03}", _INTENTS[what[at]][0], None, "", "voice", bool(resolved[at]), _START)
+        for at in range(count)
+    ]

@@ -1,16 +1,18 @@
 """What a simulated run was worth: service, waits, abandonment, success, fairness, cost."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from scipy.stats import t as student
 
 from domain.routing.model import SuccessModel
-from simulator.routing.engine import AgentDay, Outcome, Run
+from simulator.routing.engine import Outcome, Run
 
 ABANDONED_COSTS = 300.0
 LATE_COUNTS = 0.5
-_NORMAL_95 = 1.96
+_BOTH_SIDES_95 = 0.975
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def measure(runs: Sequence[Run], truth: SuccessModel) -> Measures:
         p95_wait=float(np.percentile(waits, 95)),
         success=sum(likely) / count,
         value=sum(worth) / count,
-        gini=float(np.mean([_gini(run.agents) for run in runs])),
+        gini=float(np.mean([gini([one.worked / one.present for one in run.agents if one.present]) for run in runs])),
         cost=(float(waits.sum()) + ABANDONED_COSTS * (count - len(answered))) / count,
     )
 
@@ -67,8 +69,9 @@ def _likely(outcome: Outcome, truth: SuccessModel) -> float:
     return truth.probability(outcome.agent_id or "", case.intent, case.product, case.segment, case.channel).value
 
 
-def _gini(agents: Sequence[AgentDay]) -> float:
-    busy = np.sort(np.array([agent.worked / agent.present for agent in agents if agent.present]))
+def gini(occupancy: Sequence[float]) -> float:
+    """The inequality of the agents' occupancy: 0 when all are alike, toward 1 when one does everything."""
+    busy = np.sort(np.array(occupancy))
     if not len(busy) or not busy.sum():
         return 0.0
     rank = np.arange(1, len(busy) + 1)
@@ -88,6 +91,10 @@ def over_seeds(measured: Sequence[Measures]) -> dict[str, Spread]:
     told = {}
     for one in fields(Measures):
         values = np.array([float(getattr(measures, one.name)) for measures in measured])
-        half = None if len(values) < 2 else float(_NORMAL_95 * values.std(ddof=1) / np.sqrt(len(values)))  # noqa: PLR2004
+        half = None
+        if len(values) > 1:
+            # Student's: a few seeds know little of their own spread.
+            reach = float(student.ppf(_BOTH_SIDES_95, len(values) - 1))
+            half = reach * float(values.std(ddof=1)) / math.sqrt(len(values))
         told[one.name] = Spread(float(values.mean()), half)
     return told

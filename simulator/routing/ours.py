@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from domain.routing.matching import match
+from domain.routing.matching import takers
 from domain.routing.model import AgentCapacity, SuccessModel, WaitingCase
 from domain.routing.policy import RoutingPolicy
 from domain.routing.queue import WaitingQueue
@@ -33,6 +33,7 @@ class WholeQueue:
                 channel=case.channel,
                 units=case.units,
                 required_skills=case.needs,
+                languages=case.languages,
                 priority=case.priority,
                 segment=case.segment,
                 value_weight=case.value,
@@ -56,10 +57,11 @@ class WholeQueue:
                 accepts=staffer.agent.channels,
                 load=staffer.load,
                 skills=staffer.agent.skills,
+                languages=staffer.agent.languages,
                 last_assigned_at=staffer.last_assigned_at,
                 expected_handle=_TYPICAL * staffer.agent.expected_pace,
             )
             for staffer in staff
         ]
-        answer = match(self._queue, agents, self._policy, self._success, now, tell_unmatched=False)
-        return [Choice(one.conversation_id, one.agent_id) for one in answer.decisions], None
+        pairs = takers(self._queue, agents, self._policy, self._success, now)
+        return [Choice(case_id, agent_id) for case_id, agent_id in pairs], None

@@ -12,8 +12,8 @@ class TraceCase:
     """One case of a trace.
 
     `patience` is how long the customer waits before giving up, None for one who never does. `work` is how long an
-    agent of pace 1 is taken. `target` is the wait within which an answer counts as on time. `expected_work` and
-    `expected_patience` are what a router may know beforehand.
+    agent of pace 1 is taken. `target` is the wait within which an answer counts as on time. `languages` is any-of,
+    empty asks for none. `expected_work` and `expected_patience` are what a router may know beforehand.
     """
 
     case_id: str
@@ -32,6 +32,7 @@ class TraceCase:
     value: float = 1.0
     needs: tuple[SkillNeed, ...] = ()
     expected_patience: timedelta | None = None
+    languages: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class TraceAgent:
     channels: frozenset[str]
     pools: tuple[str, ...] = ("all",)
     skills: Mapping[str, int] = field(default_factory=dict)
+    languages: frozenset[str] = frozenset()
     pace: float = 1.0
     expected_pace: float = 1.0
 

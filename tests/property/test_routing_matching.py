@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.routing.eligibility import needs_at
+from domain.routing.demand import needs_at
 from domain.routing.matching import match
 from domain.routing.model import AgentCapacity, Matching, SkillNeed, SuccessEstimate, WaitingCase
 from domain.routing.policy import CostWeights, FitWeights, RoutingPolicy, UrgencyWeights, WaitingWorth, WideningStep
