@@ -28,7 +28,7 @@ select (select count(*) from routing_decisions d
         where a.started_at >= %(since)s and a.started_at < %(until)s and a.offer_id is null)
 """
 _AGENTS: Final = """
-select a.id, a.pool, a.kind, a.skills, a.languages, a.capacity, a.channel_ceilings, a.preferences,
+select a.id, a.pool, a.also_pools, a.cost_per_case, a.kind, a.skills, a.languages, a.capacity, a.channel_ceilings, a.preferences,
        array_agg(greatest(s.started_at, %(since)s) order by s.started_at) as since,
        array_agg(least(coalesce(s.ended_at, %(until)s), %(until)s) order by s.started_at) as until
 from agents a
@@ -86,6 +86,8 @@ class _DecisionRow:
 class _AgentRow:
     id: str
     pool: str
+    also_pools: list[str]
+    cost_per_case: float
     kind: str
     skills: dict[str, int]
     languages: list[str]
@@ -137,7 +139,7 @@ def _online(row: _AgentRow) -> OnlineAgent:
     return OnlineAgent(
         AgentCapacity(
             agent_id=row.id,
-            pools=(row.pool,),
+            pools=(row.pool, *row.also_pools),
             capacity=row.capacity,
             accepts=EVERY_CHANNEL,
             skills=row.skills,
@@ -145,6 +147,7 @@ def _online(row: _AgentRow) -> OnlineAgent:
             channel_ceilings=row.channel_ceilings,
             preferences=row.preferences,
             kind=AgentKind(row.kind),
+            cost_per_case=row.cost_per_case,
         ),
         tuple(zip(row.since, row.until, strict=True)),
     )
