@@ -1,21 +1,26 @@
 """The ledger's side of a conversation: understand the case, write the step."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from temporalio import activity
 
+from activities.journey_terms import JourneyGuide
 from domain.channels import Channel
+from domain.conversation.journey_commands import JourneyCommand
 from domain.conversation.refusals import Refusal
 from domain.conversation.terms import Assessment, Rules
 from domain.conversation.understanding import base_priority, settled_intent
 from domain.intents import IntentPrediction, profile_for
 from domain.settings import Settings
 from domain.sla.policy import choose_policy
+from domain.suggestions.links import LinkMaker, link_key
 from intelligence.triage import MessageTriage
-from storage.database import Database
+from storage.database import Database, LedgerConnection
 from storage.ledger.case_facts import CaseFacts, HouseRules, read_case, read_house_rules
+from storage.ledger.journey import JourneyHouse
 from storage.ledger.steps import write_step
 from workflows.encoding import command
 from workflows.ports import ActivityName, AssessCase, StepOutcome, StepWrite
@@ -25,8 +30,11 @@ PUSHED_CHANNELS: Final = frozenset({Channel.EMAIL.value})
 
 
 class ConversationSteps:
-    def __init__(self, database: Database, triage: MessageTriage) -> None:
+    def __init__(self, database: Database, triage: MessageTriage, secret: bytes = b"") -> None:
+        """`secret` signs the links customers are sent; without one there are reply words only."""
         self._database = database
+        self._link_key = link_key(secret) if secret else None
+        self._journey = JourneyGuide(database)
         self._triage = triage
         self._rules: HouseRules | None = None
         self._rules_of: datetime | None = None
@@ -38,24 +46,45 @@ class ConversationSteps:
             if self._rules is None or facts.rules_changed_at != self._rules_of:
                 self._rules = await read_house_rules(connection, datetime.now(UTC))
                 self._rules_of = facts.rules_changed_at
+        case = await self._understood(facts, self._rules)
+        journey = await self._journey.terms(
+            self._rules.settings,
+            facts.customer_id,
+            facts.conversation_id,
+            (case.intent, case.channel),
+            asked.message_ids,
+        )
+        return replace(case, journey=journey)
+
+    async def _understood(self, facts: CaseFacts, rules: HouseRules) -> Assessment:
         heard = None
         if facts.texts:
             heard = await asyncio.to_thread(self._triage.triage, "\n".join(facts.texts))
         known = (facts.intent, facts.intent_confidence)
         if heard is None:
-            return assessment(facts, self._rules, known, facts.sentiment, facts.language)
+            return assessment(facts, rules, known, facts.sentiment, facts.language)
         intent = settled_intent(known, (heard.intent.intent, heard.intent.confidence))
-        return assessment(facts, self._rules, intent, heard.sentiment.score, heard.language or facts.language)
+        return assessment(facts, rules, intent, heard.sentiment.score, heard.language or facts.language)
 
     @activity.defn(name=ActivityName.WRITE_STEP)
     async def write_step(self, written: StepWrite) -> StepOutcome:
         commands = tuple(command(one) for one in written.commands)
         try:
             async with self._database.ledger.connection() as connection:
-                to_deliver = await write_step(connection, written.state, commands, written.at, PUSHED_CHANNELS)
+                house = JourneyHouse()
+                if any(isinstance(one, JourneyCommand) for one in commands):
+                    house = await self._house(connection)
+                to_deliver = await write_step(connection, written.state, commands, written.at, PUSHED_CHANNELS, house)
         except Refusal as refusal:
             return StepOutcome(refused=refusal.code.value, detail=refusal.detail)
         return StepOutcome(to_deliver=to_deliver)
+
+    async def _house(self, connection: LedgerConnection) -> JourneyHouse:
+        if self._rules is None:
+            self._rules = await read_house_rules(connection, datetime.now(UTC))
+        settings = self._rules.settings.suggestions
+        links = LinkMaker(self._link_key, settings.public_url) if self._link_key else LinkMaker(b"", "")
+        return JourneyHouse(links, settings.meeting_link)
 
 
 def assessment(

@@ -13,6 +13,7 @@ from api import (
     health,
     house_settings,
     intake,
+    journey_links,
     keys,
     kpis,
     me,
@@ -21,6 +22,7 @@ from api import (
     pools_and_skills,
     queues,
     sla_policies,
+    suggestions,
     web_chat,
     wrap_up_codes,
 )
@@ -53,6 +55,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     openapi.router,
     intake.router,
     web_chat.router,
+    suggestions.router,
+    journey_links.router,
 )
 
 

@@ -35,3 +35,5 @@ class ApiContext:
     secret: bytes
     """The deployment's secret; keys for single uses are derived from it."""
     options: ApiOptions = field(default_factory=ApiOptions)
+    intent_of: Callable[[str], Awaitable[str | None]] | None = None
+    """Reads what a text is about; None where this process has no models."""

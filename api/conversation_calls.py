@@ -35,6 +35,7 @@ from workflows.messages import (
     Reply,
     Resolve,
     Resume,
+    SuggestChannel,
     Transfer,
     UpdateName,
     workflow_id,
@@ -55,6 +56,7 @@ ConversationRequest = (
     | ExtendWrapUp
     | Reopen
     | Reassign
+    | SuggestChannel
 )
 
 _UPDATES: Final[dict[type[ConversationRequest], UpdateName]] = {
@@ -70,6 +72,7 @@ _UPDATES: Final[dict[type[ConversationRequest], UpdateName]] = {
     ExtendWrapUp: UpdateName.EXTEND_WRAP_UP,
     Reopen: UpdateName.REOPEN,
     Reassign: UpdateName.REASSIGN,
+    SuggestChannel: UpdateName.SUGGEST_CHANNEL,
 }
 _REFUSALS: Final = frozenset(code.value for code in RefusalCode)
 

@@ -26,6 +26,8 @@ class MessageKind(StrEnum):
     AUTO_REPLY = "auto_reply"
     BOUNCE = "bounce"
     CLOSING_THANKS = "closing_thanks"
+    SURVEY_ANSWER = "survey_answer"
+    """A number that answers how easy it was."""
 
     @property
     def wants_an_answer(self) -> bool:

@@ -13,6 +13,7 @@ Signal = (
     | messages.AgentLeft
     | messages.PolicyChanged
     | messages.CustomerLeft
+    | messages.SuggestionAnswered
 )
 
 _SIGNAL_KINDS: dict[str, type[Signal]] = {
@@ -24,6 +25,7 @@ _SIGNAL_KINDS: dict[str, type[Signal]] = {
         messages.AgentLeft,
         messages.PolicyChanged,
         messages.CustomerLeft,
+        messages.SuggestionAnswered,
     )
 }
 

@@ -125,6 +125,10 @@ class Conversation:
     def customer_left(self, signal_id: int, left: messages.CustomerLeft) -> None:
         self._receive(signal_id, left)
 
+    @workflow.signal(name=SignalName.SUGGESTION_ANSWERED, description="The customer answered a suggestion by its link")
+    def suggestion_answered(self, signal_id: int, answered: messages.SuggestionAnswered) -> None:
+        self._receive(signal_id, answered)
+
     # --- updates: put the request in, wait for what became of it
 
     @workflow.update(name=UpdateName.ACCEPT_OFFER, description="An agent accepts an offer")
@@ -184,6 +188,12 @@ class Conversation:
     @workflow.update(name=UpdateName.REASSIGN, description="A supervisor gives the conversation to somebody else")
     async def reassign(self, asked: messages.Reassign) -> ConversationView:
         return await self._ask(events.Reassigned(asked.supervisor, asked.to_agent, asked.reason))
+
+    @workflow.update(name=UpdateName.SUGGEST_CHANNEL, description="An agent suggests another channel to the customer")
+    async def suggest_channel(self, asked: messages.SuggestChannel) -> ConversationView:
+        return await self._ask(
+            events.ChannelSuggested(asked.agent_id, asked.channel, asked.reason, asked.by_supervisor)
+        )
 
     # --- queries
 
@@ -246,6 +256,10 @@ class Conversation:
                 await self._advance(events.TermsChanged(await self._assess(()), item.cause))
             case messages.CustomerLeft():
                 await self._advance(events.CustomerLeft(item.thread_id))
+            case messages.SuggestionAnswered():
+                await self._advance(
+                    events.SuggestionAnswered(item.suggestion_id, item.accepts, item.at, item.callback_at)
+                )
 
     async def _answer(self, request: Request) -> None:
         event = request.event

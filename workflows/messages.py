@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from domain.channels import MessageKind
+from domain.channels import Channel, MessageKind
 
 
 class SignalName(StrEnum):
@@ -19,6 +19,7 @@ class SignalName(StrEnum):
     AGENT_LEFT = "agent_left"
     POLICY_CHANGED = "policy_changed"
     CUSTOMER_LEFT = "customer_left"
+    SUGGESTION_ANSWERED = "suggestion_answered"
 
 
 class UpdateName(StrEnum):
@@ -34,6 +35,7 @@ class UpdateName(StrEnum):
     EXTEND_WRAP_UP = "extend_wrap_up"
     REOPEN = "reopen"
     REASSIGN = "reassign"
+    SUGGEST_CHANNEL = "suggest_channel"
 
 
 class QueryName(StrEnum):
@@ -102,6 +104,16 @@ class CustomerLeft:
 
     thread_id: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionAnswered:
+    """The customer has answered a suggestion by its link; `callback_at` is when they wish to be called."""
+
+    suggestion_id: str
+    accepts: bool
+    at: datetime
+    callback_at: datetime | None = None
 
 
 # --- updates -------------------------------------------------------------------------------------------------------
@@ -202,6 +214,16 @@ class Reassign:
     supervisor: str
     reason: str
     to_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestChannel:
+    """`reason` is for colleagues; the customer is told in Baton's own words."""
+
+    agent_id: str
+    channel: Channel
+    reason: str
+    by_supervisor: bool = False
 
 
 # --- answers -------------------------------------------------------------------------------------------------------

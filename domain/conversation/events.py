@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.channels import MessageKind
+from domain.channels import Channel, MessageKind
 from domain.conversation.terms import Assessment, SkillNeeds
 
 
@@ -148,6 +148,26 @@ class Reassigned:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelSuggested:
+    """An agent wants the customer led to another channel; `reason` is for colleagues."""
+
+    agent_id: str
+    channel: Channel
+    reason: str
+    by_supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionAnswered:
+    """The customer has answered by the link; `callback_at` is when they wish to be called."""
+
+    suggestion_id: str
+    accepts: bool
+    at: datetime
+    callback_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlineReached:
     """The time has come for whatever is due by now."""
 
@@ -171,5 +191,7 @@ Event = (
     | WrapUpExtended
     | Reopened
     | Reassigned
+    | ChannelSuggested
+    | SuggestionAnswered
     | DeadlineReached
 )

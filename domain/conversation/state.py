@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from domain.conversation.journey import NO_JOURNEY, JourneyState
 from domain.conversation.terms import Assessment, SkillNeeds
 from domain.sla.clock import Clock
 
@@ -139,6 +140,7 @@ class ConversationState:
     end_reason: EndReason | None = None
     replies: tuple[str, ...] = ()
     tallies: Tallies = Tallies()
+    journey: JourneyState = NO_JOURNEY
 
     @property
     def agent_id(self) -> str | None:

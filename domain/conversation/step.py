@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from domain.conversation import agent_side, customer_side, offering
+from domain.conversation import agent_side, customer_side, offering, suggesting
 from domain.conversation.commands import Command
 from domain.conversation.deadlines import deadline_reached
 from domain.conversation.draft import Draft
 from domain.conversation.events import (
     AgentLeft,
+    ChannelSuggested,
     Claimed,
     CustomerLeft,
     CustomerWrote,
@@ -25,6 +26,7 @@ from domain.conversation.events import (
     Replied,
     Resolved,
     Resumed,
+    SuggestionAnswered,
     TermsChanged,
     Transferred,
     WrapUpEnded,
@@ -48,6 +50,7 @@ def step(state: ConversationState, event: Event, now: datetime) -> Step:
     """
     draft = Draft(state, now)
     _apply(draft, event)
+    suggesting.consider(draft, state)
     draft.refresh_ticket()
     if draft.state == state and not draft.commands:
         return Step(state, ())
@@ -92,6 +95,10 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912 -- one li
             agent_side.wrap_up_extended(draft, event)
         case Reopened():
             agent_side.reopened(draft, event)
+        case ChannelSuggested():
+            suggesting.channel_suggested(draft, event)
+        case SuggestionAnswered():
+            customer_side.suggestion_answered(draft, event)
         case DeadlineReached():
             deadline_reached(draft)
         case _:

@@ -27,9 +27,12 @@ from domain.conversation.projection import project
 from domain.conversation.refusals import Refusal, RefusalCode
 from domain.conversation.state import ConversationState
 from storage.database import LedgerConnection
+from storage.ledger.journey import JourneyHouse, messages_of, write_journey
 from storage.ledger.passing_on import pass_on
 
 Kind = TypeVar("Kind")
+
+_NO_HOUSE: Final = JourneyHouse()
 
 _STANDING: Final = "select step from conversations where id = %s for no key update"
 
@@ -187,10 +190,12 @@ async def write_step(
     commands: Sequence[Command],
     at: datetime,
     pushed_channels: frozenset[str],
+    house: JourneyHouse = _NO_HOUSE,
 ) -> tuple[str, ...]:
     """Write a step in a transaction of its own; returns the ids of the replies that must be carried to their channel.
 
-    `state` is the conversation after the step; `pushed_channels` are those whose replies somebody has to carry out.
+    `state` is the conversation after the step; `pushed_channels` are those whose replies somebody has to carry out;
+    `house` is what suggestions and surveys are worded with.
     A step that is already written is not written again. Raises `Refusal` when the ledger does not carry it out: then
     nothing of it is written.
     """
@@ -209,6 +214,7 @@ async def write_step(
             for reply in record.of(SendReply)
             if await _send(connection, record, reply, pushed_channels)
         ]
+        to_deliver += await write_journey(connection, state, commands, at, pushed_channels, house)
         await _tell(connection, record)
         await _ring(connection, pools)
         return tuple(to_deliver)
@@ -472,6 +478,7 @@ def _projection_row(record: _Record) -> dict[str, object]:
 
 async def _still_to_deliver(connection: LedgerConnection, record: _Record) -> tuple[str, ...]:
     replies = [command.message_id for command in record.commands if isinstance(command, SendReply)]
+    replies += messages_of(record.commands)
     cursor = await connection.execute(
         "select id from messages where id = any(%s) and delivery in ('queued', 'sending')", (replies,)
     )
