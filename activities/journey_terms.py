@@ -72,7 +72,7 @@ class JourneyGuide:
             return None
         reachable = []
         for way in ways:
-            score = self._scores.score(case[0], way.channel, returning=facts.returning)
+            score = self._scores.score(case[0], way.channel, returning=facts.came_back)
             reachable.append(
                 Reachable(
                     way.channel,

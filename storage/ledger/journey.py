@@ -35,14 +35,14 @@ order by t.last_inbound_at desc nulls last, t.opened_at desc, t.id desc limit 1
 """
 _OFFER: Final = """
 insert into suggestions
-    (id, conversation_id, customer_id, episode, channel, from_channel, cause, reason, intent, returning, by_agent,
+    (id, conversation_id, customer_id, episode, channel, from_channel, cause, reason, intent, came_back, by_agent,
      message_id, state, offered_at, expires_at)
 values
-    (%(id)s, %(conversation)s, %(customer)s, %(episode)s, %(channel)s, %(from_channel)s, %(cause)s, %(reason)s,
+    (%(id)s, %(conversation)s, %(customer)s::text, %(episode)s, %(channel)s, %(from_channel)s, %(cause)s, %(reason)s,
      %(intent)s::text,
-     exists (select from resolutions r where r.customer_id = %(customer)s and r.intent = %(intent)s::text
-             and r.resolved_at < %(at)s),
-     %(by_agent)s, %(message)s, 'offered', %(at)s, %(expires_at)s)
+     exists (select from resolutions r where r.customer_id = %(customer)s::text and r.intent = %(intent)s::text
+             and r.resolved_at < %(at)s::timestamptz),
+     %(by_agent)s, %(message)s, 'offered', %(at)s::timestamptz, %(expires_at)s)
 """
 _END: Final = """
 update suggestions set state = %(state)s, via = %(via)s, ended_at = %(at)s, callback_at = %(callback_at)s
@@ -60,27 +60,28 @@ on conflict (id) do nothing
 _NEW_THREAD: Final = """
 with present as (
     select t.identity_id, t.address, t.account, t.subject
-    from threads t where t.conversation_id = %(conversation)s and t.channel not in ('voice', 'video')
+    from threads t where t.conversation_id = %(conversation)s::text and t.channel not in ('voice', 'video')
     order by t.last_inbound_at desc nulls last, t.opened_at desc, t.id desc limit 1
 ), known as (
     select i.id as identity_id, i.address from identities i
-    where i.customer_id = %(customer)s and i.kind = %(kind)s and i.verified order by i.created_at, i.id limit 1
+    where i.customer_id = %(customer)s::text and i.kind = %(kind)s and i.verified order by i.created_at, i.id limit 1
 ), account as (
-    select name from channel_accounts where channel = %(channel)s and active order by created_at, id limit 1
+    select name from channel_accounts where channel = %(channel)s::text and active order by created_at, id limit 1
 )
 insert into threads
     (id, conversation_id, customer_id, identity_id, channel, account, address, thread_key, subject, "references",
      opened_at, last_inbound_at)
-select %(id)s, %(conversation)s, %(customer)s, coalesce(known.identity_id, present.identity_id), %(channel)s,
-       coalesce(account.name, 'suggested'), coalesce(known.address, present.address), %(key)s, present.subject, '[]',
-       %(at)s::timestamptz, case when %(answers_there)s then %(at)s::timestamptz end
+select %(id)s::text, %(conversation)s::text, %(customer)s::text, coalesce(known.identity_id, present.identity_id),
+       %(channel)s::text,
+       coalesce(account.name, 'suggested'), coalesce(known.address, present.address), %(key)s::text, present.subject, '[]',
+       %(at)s::timestamptz, case when %(answers_there)s::boolean then %(at)s::timestamptz end
 from present left join known on true left join account on true
 on conflict do nothing
 """
 _THREAD_JOINED: Final = """
 insert into events (at, kind, conversation_id, customer_id, agent_id, pool, episode, data, dedupe_key)
-select %(at)s, 'thread_joined', %(conversation)s, %(customer)s, %(agent)s, c.pool, %(episode)s, %(facts)s,
-       'thread_joined:' || %(thread)s
+select %(at)s::timestamptz, 'thread_joined', c.id, %(customer)s::text, %(agent)s::text, c.pool, %(episode)s::int,
+       %(facts)s::jsonb, 'thread_joined:' || %(thread)s::text
 from conversations c where c.id = %(conversation)s
 on conflict (dedupe_key) where dedupe_key is not null do nothing
 """

@@ -30,12 +30,12 @@ select u.preferred_channels, u.preferred_hours, u.time_zone,
                and s.intent is not distinct from %(intent)s::text and s.offered_at > %(since)s) as asked,
        exists (select from resolutions r
                where r.customer_id = u.id and r.intent = %(intent)s::text
-                 and r.conversation_id is distinct from %(conversation)s::text) as returning
+                 and r.conversation_id is distinct from %(conversation)s::text) as came_back
 from customers u where u.id = %(customer)s
 """
 _SHORT: Final = "select id, text from messages where id = any(%s) and length(text) <= %s"
 _OUTCOMES: Final = """
-select intent, channel, returning, resolved_there from suggestions
+select intent, channel, came_back, resolved_there from suggestions
 where state = 'accepted' and resolved_there is not null order by offered_at desc limit %s
 """
 _STAYED: Final = """
@@ -82,7 +82,7 @@ class ReachFacts:
     proven: list[str]
     accounts: list[str]
     asked: list[str]
-    returning: bool
+    came_back: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Stayed:
 class _Outcome:
     intent: str | None
     channel: str
-    returning: bool
+    came_back: bool
     resolved_there: bool
 
 
@@ -137,7 +137,7 @@ async def short_messages(connection: LedgerConnection, message_ids: Sequence[str
 async def read_outcomes(connection: LedgerConnection) -> list[Outcome]:
     async with connection.cursor(row_factory=class_row(_Outcome)) as cursor:
         rows = await (await cursor.execute(_OUTCOMES, (OUTCOMES,))).fetchall()
-    return [Outcome(row.intent, Channel(row.channel), row.returning, row.resolved_there) for row in rows]
+    return [Outcome(row.intent, Channel(row.channel), row.came_back, row.resolved_there) for row in rows]
 
 
 async def read_stayed(connection: LedgerConnection, at: datetime) -> list[Stayed]:

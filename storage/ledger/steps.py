@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from psycopg.types.json import Jsonb
+from pydantic import JsonValue
 
 from domain.conversation.commands import (
     Command,
@@ -29,12 +30,13 @@ from domain.conversation.state import ConversationState
 from storage.database import LedgerConnection
 from storage.ledger.journey import JourneyHouse, messages_of, write_journey
 from storage.ledger.passing_on import pass_on
+from storage.ledger.recorded import recorded
 
 Kind = TypeVar("Kind")
 
 _NO_HOUSE: Final = JourneyHouse()
 
-_STANDING: Final = "select step from conversations where id = %s for no key update"
+_STANDING: Final = "select step, intent from conversations where id = %s for no key update"
 
 _DEQUEUE: Final = "delete from queue_tickets where conversation_id = %s and ticket = %s"
 _UNHEARD_OFFERS: Final = """
@@ -215,7 +217,7 @@ async def write_step(
             if await _send(connection, record, reply, pushed_channels)
         ]
         to_deliver += await write_journey(connection, state, commands, at, pushed_channels, house)
-        await _tell(connection, record)
+        await _tell(connection, record, row[1])
         await _ring(connection, pools)
         return tuple(to_deliver)
 
@@ -358,15 +360,24 @@ async def _start_assignment(connection: LedgerConnection, record: _Record, comma
     )
 
 
-async def _tell(connection: LedgerConnection, record: _Record) -> None:
+async def _tell(connection: LedgerConnection, record: _Record, known_intent: str | None) -> None:
     """Clocks, the resolution record, the timeline, and the row everybody reads."""
     for resolved in record.of(RecordResolution):
         await _record_resolution(connection, record, resolved)
     async with connection.cursor() as cursor:
         if clocks := record.of(KeepClock):
             await cursor.executemany(_CLOCK, [_clock_row(record, kept) for kept in clocks])
-        if happened := record.of(Happened):
-            await cursor.executemany(_EVENT, [_event_row(record, number, line) for number, line in enumerate(happened)])
+        facts = await recorded(connection, record.state, record.shown, record.commands, known_intent)
+        happened = record.of(Happened)
+        if facts:
+            # The first line of the step carries its record; a step without a line gets one.
+            first = happened[0] if happened else Happened("recorded", record.at)
+            happened = [first, *happened[1:]]
+        if happened:
+            await cursor.executemany(
+                _EVENT,
+                [_event_row(record, number, line, {} if number else facts) for number, line in enumerate(happened)],
+            )
     await connection.execute(_PROJECT, _projection_row(record))
     for stray in record.of(PassOn):
         await pass_on(connection, stray.message_id, record.state.conversation_id)
@@ -435,7 +446,7 @@ def _clock_row(record: _Record, command: KeepClock) -> tuple[object, ...]:
     )
 
 
-def _event_row(record: _Record, number: int, line: Happened) -> tuple[object, ...]:
+def _event_row(record: _Record, number: int, line: Happened, facts: dict[str, JsonValue]) -> tuple[object, ...]:
     return (
         line.at,
         line.kind,
@@ -444,7 +455,7 @@ def _event_row(record: _Record, number: int, line: Happened) -> tuple[object, ..
         line.agent_id,
         record.shown.pool,
         record.shown.episode,
-        Jsonb(dict(line.facts)),
+        Jsonb({**dict(line.facts), **({"record": facts} if facts else {})}),
         f"{record.state.conversation_id}:{record.state.step}:{number}",
     )
 

@@ -29,7 +29,7 @@ class SuggestionRow(SQLModel, table=True):
     cause: str
     reason: str | None = None
     intent: str | None = None
-    returning: bool = False
+    came_back: bool = False
     by_agent: str | None = None
     message_id: str | None = None
     state: str = "offered"

@@ -20,7 +20,7 @@ def upgrade() -> None:
     sa.Column('cause', sa.String(), nullable=False),
     sa.Column('reason', sa.String(), nullable=True),
     sa.Column('intent', sa.String(), nullable=True),
-    sa.Column('returning', sa.Boolean(), nullable=False),
+    sa.Column('came_back', sa.Boolean(), nullable=False),
     sa.Column('by_agent', sa.String(), nullable=True),
     sa.Column('message_id', sa.String(), nullable=True),
     sa.Column('state', sa.String(), nullable=False),
