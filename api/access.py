@@ -87,6 +87,7 @@ _RULES: Final = {
     "PATCH /v1/agents/{id}": _SUPERVISION,
     "GET /v1/kpis": _SUPERVISION,
     "GET /v1/kpis.csv": _SUPERVISION,
+    "GET /v1/kpis/roi": _SUPERVISION,
     "GET /v1/wrap-up-codes": _DESK,
     "GET /v1/skills": _DESK,
     "GET /v1/pools": _DESK,

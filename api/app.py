@@ -21,6 +21,7 @@ from api import (
     openapi,
     pools_and_skills,
     queues,
+    roi,
     sla_policies,
     suggestions,
     web_chat,
@@ -37,6 +38,7 @@ from api.rate_limit import RateLimit
 ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     health.router,
+    roi.router,
     kpis.router,
     me.router,
     conversations.router,

@@ -166,8 +166,8 @@ class KpiQuestion:
             raise _invalid("zone", "this is not an IANA time zone")
         self.now = datetime.now(UTC)
         self.zone = zone
-        end = self.now if to is None else _instant("to", to, zone, is_end=True)
-        start = end - _USUAL if from_ is None else _instant("from", from_, zone, is_end=False)
+        end = self.now if to is None else instant_of("to", to, zone, is_end=True)
+        start = end - _USUAL if from_ is None else instant_of("from", from_, zone, is_end=False)
         if end <= start:
             raise _invalid("to", "the range ends before it begins")
         if end - start > _LONGEST:
@@ -235,8 +235,14 @@ def _invalid(parameter: str, detail: str) -> InvalidInput:
     return InvalidInput(FieldProblem(pointer("query", parameter), detail))
 
 
-def _instant(parameter: str, written: str, zone: str, *, is_end: bool) -> datetime:
-    """The instant of a bound; a day is its beginning in the zone, or its end when it ends the range."""
+def instant_of(parameter: str, written: str, zone: str, *, is_end: bool) -> datetime:
+    """The instant of a bound; a day is its beginning in the zone, or its end when it ends the range.
+
+    Raises:
+        InvalidInput: no day and no instant, or no such zone.
+    """
+    if zone not in _zones():
+        raise _invalid("zone", "this is not an IANA time zone")
     try:
         day = date.fromisoformat(written)
     except ValueError:

@@ -113,7 +113,6 @@ def records_from_log(lines: Iterable[LogLine], now: datetime) -> LogRecords:
 
 def _take(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
     story.customer_id = story.customer_id or line.customer_id or ""
-    counts = story.counts[line.episode]
     match line.kind:
         case "conversation_opened":
             story.opened_at = line.at
@@ -124,27 +123,33 @@ def _take(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
             story.reopened_at[line.episode] = line.at
         case "merged":
             story.merged_into = str(line.data["into"])
+        case kind if kind in _COUNTED:
+            story.counts[line.episode][_COUNTED[kind]] += 1
+            if kind == "transferred" and line.data.get("to_agent") is None:
+                story.counts[line.episode]["misroutes"] += 1
+        case _:
+            _take_journey(story, line, suggested_in)
+    record = line.data.get("record")
+    if isinstance(record, dict):
+        _keep(story, record)
+
+
+def _take_journey(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
+    """An answer counts where the suggestion was made, however much later it comes."""
+    match line.kind:
         case "suggestion_offered":
             suggested_in[str(line.data["suggestion_id"])] = line.episode
-            counts["suggestions_offered"] += 1
+            story.counts[line.episode]["suggestions_offered"] += 1
         case "suggestion_accepted":
             story.counts[suggested_in[str(line.data["suggestion_id"])]]["suggestions_accepted"] += 1
-        case "suggestion_judged":
-            if line.data["outcome"] == "resolved_there":
-                story.counts[suggested_in[str(line.data["suggestion_id"])]]["suggestions_resolved_there"] += 1
+        case "suggestion_judged" if line.data["outcome"] == "resolved_there":
+            story.counts[suggested_in[str(line.data["suggestion_id"])]]["suggestions_resolved_there"] += 1
         case "survey_asked":
             story.answers.setdefault(line.episode, None)
         case "survey_answered":
             story.answers[line.episode] = int(str(line.data["score"]))
-        case kind if kind in _COUNTED:
-            counts[_COUNTED[kind]] += 1
-            if kind == "transferred" and line.data.get("to_agent") is None:
-                counts["misroutes"] += 1
         case _:
             pass
-    record = line.data.get("record")
-    if isinstance(record, dict):
-        _keep(story, record)
 
 
 def _keep(story: _Story, record: Mapping[str, Json]) -> None:
@@ -181,7 +186,7 @@ def _episodes(identity: str, story: _Story, family: list[_Story]) -> list[Episod
     ended_before: datetime | None = None
     for number in sorted(story.resolutions):
         row = story.resolutions[number]
-        began, resolved = _began(story, number, row), _instant(row["resolved_at"])
+        began, resolved = _began(number, row), _instant(row["resolved_at"])
         first = next((at for at in inbound if (ended_before is None or at > ended_before) and at <= resolved), began)
         held, wrap_up = _held(story, number, began, resolved)
         counts = story.counts[number]
@@ -232,7 +237,7 @@ def _episodes(identity: str, story: _Story, family: list[_Story]) -> list[Episod
     return found
 
 
-def _began(story: _Story, number: int, row: Mapping[str, Json]) -> datetime:
+def _began(number: int, row: Mapping[str, Json]) -> datetime:
     opened = _instant(row["opened_at"])
     return opened if number == 1 else _maybe(row["queued_at"]) or opened
 
@@ -241,7 +246,7 @@ def _held(story: _Story, number: int, began: datetime, resolved: datetime) -> tu
     """Assigned time until the resolve, and wrap-up from there to the next episode: cut by instants."""
     following = story.resolutions.get(number + 1)
     if following is not None:
-        followed: datetime | None = _began(story, number + 1, following)
+        followed: datetime | None = _began(number + 1, following)
     else:
         followed = story.reopened_at.get(number + 1)
     held = wrap_up = _ZERO
@@ -256,7 +261,7 @@ def _held(story: _Story, number: int, began: datetime, resolved: datetime) -> tu
 def _openings(identity: str, story: _Story) -> list[Opening]:
     """What has begun and not ended; what has ended knows its own beginning."""
     found = [
-        Opening(identity, number, story.customer_id, _name(row["intent"]), _began(story, number, row))
+        Opening(identity, number, story.customer_id, _name(row["intent"]), _began(number, row))
         for number, row in story.resolutions.items()
     ]
     newest = story.newest_episode

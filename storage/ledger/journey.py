@@ -72,9 +72,8 @@ insert into threads
     (id, conversation_id, customer_id, identity_id, channel, account, address, thread_key, subject, "references",
      opened_at, last_inbound_at)
 select %(id)s::text, %(conversation)s::text, %(customer)s::text, coalesce(known.identity_id, present.identity_id),
-       %(channel)s::text,
-       coalesce(account.name, 'suggested'), coalesce(known.address, present.address), %(key)s::text, present.subject, '[]',
-       %(at)s::timestamptz, case when %(answers_there)s::boolean then %(at)s::timestamptz end
+       %(channel)s::text, coalesce(account.name, 'suggested'), coalesce(known.address, present.address), %(key)s::text,
+       present.subject, '[]', %(at)s::timestamptz, case when %(answers_there)s::boolean then %(at)s::timestamptz end
 from present left join known on true left join account on true
 on conflict do nothing
 """

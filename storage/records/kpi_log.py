@@ -41,9 +41,7 @@ async def kpi_records_from_log(database: Database, range_: TimeRange, now: datet
             rows = await (await cursor.execute(_LINES)).fetchall()
         async with connection.cursor(row_factory=class_row(PresenceSpan)) as cursor:
             presence = await (await cursor.execute(PRESENCE, asked)).fetchall()
-    lines = (
-        LogLine(row.at, row.kind, row.conversation_id, row.customer_id, row.episode, row.data) for row in rows
-    )
+    lines = (LogLine(row.at, row.kind, row.conversation_id, row.customer_id, row.episode, row.data) for row in rows)
     return _within(range_, records_from_log(lines, now), tuple(presence))
 
 

@@ -105,9 +105,9 @@ async def test_a_screen_sharing_case_on_chat_accepts_video_by_one_word_and_is_re
     )
     assert [channel for _, channel in threads] == ["web_chat", "video"]
     assert f"https://meet.example/{offered[0]}" in (await said(floor, conversation, "suggestion"))[1]
-    assert await floor.sql(
-        "select agent_id, channels, state from conversations where id = %s", conversation
-    ) == [(ann, ["web_chat", "video"], "assigned")]
+    assert await floor.sql("select agent_id, channels, state from conversations where id = %s", conversation) == [
+        (ann, ["web_chat", "video"], "assigned")
+    ]
     assert await floor.sql("select count(*) from conversations") == [(1,)]
     assert await floor.sql("select count(*) from assignments") == [(1,)]
     assert offer.agent_id == ann
@@ -215,7 +215,7 @@ async def test_an_easy_score_is_kept_once_and_does_not_reopen(floor: Floor, http
     await resolved(floor, taken, ann)
 
     async def asked() -> bool | None:
-        return True if await floor.sql("select from surveys") else None
+        return True if await floor.sql("select id from surveys") else None
 
     await floor.until(asked, "the survey")
     assert "Reply with one number" in (await said(floor, taken.conversation_id, "survey"))[0]
