@@ -28,6 +28,7 @@ _MINE: Final = "state=assigned&state=pending_customer&state=on_hold&state=wrap_u
 
 
 _TakeMishap = Callable[[str], Mishap]
+_Leads = Callable[[str], bool]
 
 
 class _Customer(msgspec.Struct):
@@ -78,8 +79,11 @@ class AgentsDay:
 
     def __init__(self, http: httpx.AsyncClient, floor: Floor, news: News, pace: Pace, seed: int) -> None:
         self._mishaps = dict(floor.mishaps)
+        self._to_be_led = set(floor.led_to_video)
         self._sitting = [
-            _AtDesk(Door(http, desk.key), desk, news, pace, Random(f"{seed}/{desk.agent.name}"), self._mishap)
+            _AtDesk(
+                Door(http, desk.key), desk, news, pace, Random(f"{seed}/{desk.agent.name}"), self._mishap, self._leads
+            )
             for desk in floor.desks
         ]
 
@@ -96,15 +100,25 @@ class AgentsDay:
     def _mishap(self, customer_id: str) -> Mishap:
         return self._mishaps.pop(customer_id, Mishap.NONE)
 
+    def _leads(self, customer_id: str) -> bool:
+        """Whether this customer is to be led to a video call, once."""
+        if customer_id not in self._to_be_led:
+            return False
+        self._to_be_led.remove(customer_id)
+        return True
+
 
 class _AtDesk:
-    def __init__(self, door: Door, desk: Desk, news: News, pace: Pace, random: Random, mishap: _TakeMishap) -> None:
+    def __init__(
+        self, door: Door, desk: Desk, news: News, pace: Pace, random: Random, mishap: _TakeMishap, leads: _Leads
+    ) -> None:
         self._door = door
         self._desk = desk
         self._news = news
         self._pace = pace
         self._random = random
         self._mishap = mishap
+        self._leads = leads
         self._offers: set[str] = set()
         self._in_hand: set[str] = set()
         self._silent: set[str] = set()
@@ -196,6 +210,9 @@ class _AtDesk:
                         await self._pace.pause(timedelta(seconds=self._random.uniform(15, 60)))
                         text = self._random.choice(AGENT_ANSWERS)
                         await self._door.send("POST", f"{path}/messages", {"text": text}, msgspec.Raw)
+                        if self._leads(conversation.customer_id):
+                            suggested = {"channel": "video", "reason": "We should look at it together."}
+                            await self._door.send("POST", f"{path}/suggestions", suggested, msgspec.Raw)
                     case "pending_customer":
                         if not await self._customer_writes(conversation_id, heard):
                             code = self._random.choice(self._codes)

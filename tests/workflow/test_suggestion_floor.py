@@ -149,7 +149,7 @@ async def test_the_link_declines_and_nobody_is_asked_twice(floor: Floor, http: h
     nobody = {"Authorization": ""}
     page = await http.get(path, headers={**nobody, "Accept": "text/html"})
     assert (page.status_code, "<form method=post>" in page.text) == (200, True)
-    assert (await http.get(path[:-1] + "A", headers=nobody)).status_code == 404
+    assert (await http.get(path[:-1] + "B", headers=nobody)).status_code == 404
     assert (await http.post(path, json={"answer": 3}, headers=nobody)).status_code == 422
     form = {**nobody, "Content-Type": "application/x-www-form-urlencoded"}
     taken_in = await http.post(path, content="answer=decline", headers=form)
