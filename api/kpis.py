@@ -360,6 +360,12 @@ def _cells(figure: BaseModel) -> list[float | None]:
     return [getattr(figure, part, None) for part in _FIGURES]
 
 
+def table_rows(kpis: Kpis) -> Iterator[tuple[str, Mapping[str, float | None]]]:
+    """The figures of the table, each by the names of its columns."""
+    for name, figures in _lines(kpis):
+        yield name, dict(zip(_FIGURES, figures, strict=True))
+
+
 def _harmless(cell: str) -> str:
     """A cell that a spreadsheet does not take for a formula (CWE-1236)."""
     return f"'{cell}" if cell.startswith(_FORMULA_BEGINNINGS) else cell
