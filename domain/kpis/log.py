@@ -83,8 +83,17 @@ def records_from_log(lines: Iterable[LogLine], now: datetime) -> LogRecords:
     """Fold the log; what has not ended counts until `now`."""
     stories: defaultdict[str, _Story] = defaultdict(_Story)
     suggested_in: dict[str, int] = {}
+    written: dict[str, tuple[str, datetime]] = {}
     for line in lines:
+        if line.kind == "message_received":
+            written[str(line.data["message_id"])] = (line.conversation_id, line.at)
+        elif line.kind == "message_passed_on":
+            # It reached a conversation after its end, and belongs to the one that took it.
+            message_id = str(line.data["message_id"])
+            written[message_id] = (line.conversation_id, written[message_id][1])
         _take(stories[line.conversation_id], line, suggested_in)
+    for conversation_id, at in written.values():
+        stories[conversation_id].inbound.append(at)
     survivors = {identity: _survivor(stories, identity) for identity in stories}
     families: defaultdict[str, list[str]] = defaultdict(list)
     for identity, survivor in survivors.items():
@@ -116,8 +125,6 @@ def _take(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
     match line.kind:
         case "conversation_opened":
             story.opened_at = line.at
-        case "message_received":
-            story.inbound.append(line.at)
         case "reopened":
             story.newest_episode = max(story.newest_episode, line.episode)
             story.reopened_at[line.episode] = line.at
