@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from temporalio import activity
 
+from activities.journey_terms import JourneyGuide
 from domain.channels import Channel
+from domain.conversation.journey_commands import JourneyCommand
 from domain.conversation.merging import new_needs
 from domain.conversation.refusals import Refusal
 from domain.conversation.terms import Assessment, Rules
@@ -16,10 +19,12 @@ from domain.intents import IntentPrediction, profile_for
 from domain.language_need import languages_needed
 from domain.settings import Settings
 from domain.sla.policy import choose_policy
+from domain.suggestions.links import LinkMaker, link_key
 from intelligence.triage import MessageTriage
-from storage.database import Database
+from storage.database import Database, LedgerConnection
 from storage.ledger.case_facts import CaseFacts, HouseRules, read_case, read_house_rules, read_spoken_languages
 from storage.ledger.handovers import lacks_a_skill, read_merge
+from storage.ledger.journey import JourneyHouse
 from storage.ledger.steps import write_step
 from workflows.encoding import command
 from workflows.ports import ActivityName, AssessCase, AssessMerge, MergedCase, StepOutcome, StepWrite
@@ -32,8 +37,11 @@ SPOKEN_KNOWN_FOR: Final = 30.0
 
 
 class ConversationSteps:
-    def __init__(self, database: Database, triage: MessageTriage) -> None:
+    def __init__(self, database: Database, triage: MessageTriage, secret: bytes = b"") -> None:
+        """`secret` signs the links customers are sent; without one there are reply words only."""
         self._database = database
+        self._link_key = link_key(secret) if secret else None
+        self._journey = JourneyGuide(database)
         self._triage = triage
         self._rules: HouseRules | None = None
         self._rules_of: datetime | None = None
@@ -50,15 +58,15 @@ class ConversationSteps:
             if time.monotonic() >= self._spoken_until:
                 self._spoken = await read_spoken_languages(connection)
                 self._spoken_until = time.monotonic() + SPOKEN_KNOWN_FOR
-        heard = None
-        if facts.texts:
-            heard = await asyncio.to_thread(self._triage.triage, "\n".join(facts.texts))
-        known = known_intent((facts.intent, facts.intent_confidence), facts.corrected_intent)
-        if heard is None:
-            return assessment(facts, self._rules, known, facts.sentiment, facts.language, self._spoken)
-        intent = settled_intent(known, (heard.intent.intent, heard.intent.confidence))
-        language = heard.language or facts.language
-        return assessment(facts, self._rules, intent, heard.sentiment.score, language, self._spoken)
+        case = await self._understood(facts, self._rules)
+        journey = await self._journey.terms(
+            self._rules.settings,
+            facts.customer_id,
+            facts.conversation_id,
+            (case.intent, case.channel),
+            asked.message_ids,
+        )
+        return replace(case, journey=journey)
 
     @activity.defn(name=ActivityName.ASSESS_MERGE)
     async def assess_merge(self, asked: AssessMerge) -> MergedCase:
@@ -72,15 +80,36 @@ class ConversationSteps:
         case = await self.assess(AssessCase(asked.conversation_id, ()))
         return MergedCase(case, found.handover, theirs.promise, unfit)
 
+    async def _understood(self, facts: CaseFacts, rules: HouseRules) -> Assessment:
+        heard = None
+        if facts.texts:
+            heard = await asyncio.to_thread(self._triage.triage, "\n".join(facts.texts))
+        known = known_intent((facts.intent, facts.intent_confidence), facts.corrected_intent)
+        if heard is None:
+            return assessment(facts, rules, known, facts.sentiment, facts.language, self._spoken)
+        intent = settled_intent(known, (heard.intent.intent, heard.intent.confidence))
+        language = heard.language or facts.language
+        return assessment(facts, rules, intent, heard.sentiment.score, language, self._spoken)
+
     @activity.defn(name=ActivityName.WRITE_STEP)
     async def write_step(self, written: StepWrite) -> StepOutcome:
         commands = tuple(command(one) for one in written.commands)
         try:
             async with self._database.ledger.connection() as connection:
-                to_deliver = await write_step(connection, written.state, commands, written.at, PUSHED_CHANNELS)
+                house = JourneyHouse()
+                if any(isinstance(one, JourneyCommand) for one in commands):
+                    house = await self._house(connection)
+                to_deliver = await write_step(connection, written.state, commands, written.at, PUSHED_CHANNELS, house)
         except Refusal as refusal:
             return StepOutcome(refused=refusal.code.value, detail=refusal.detail)
         return StepOutcome(to_deliver=to_deliver)
+
+    async def _house(self, connection: LedgerConnection) -> JourneyHouse:
+        if self._rules is None:
+            self._rules = await read_house_rules(connection, datetime.now(UTC))
+        settings = self._rules.settings.suggestions
+        links = LinkMaker(self._link_key, settings.public_url) if self._link_key else LinkMaker(b"", "")
+        return JourneyHouse(links, settings.meeting_link)
 
 
 def assessment(

@@ -23,6 +23,7 @@ from api import (
     identity_suggestions,
     intake,
     intent_corrections,
+    journey_links,
     keys,
     kpis,
     me,
@@ -30,7 +31,9 @@ from api import (
     openapi,
     pools_and_skills,
     queues,
+    roi,
     sla_policies,
+    suggestions,
     web_chat,
     wrap_up_codes,
 )
@@ -46,6 +49,7 @@ from api.rate_limit import RateLimit
 ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     health.router,
+    roi.router,
     kpis.router,
     me.router,
     conversations.router,
@@ -74,6 +78,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     intake.router,
     web_chat.router,
     codec.router,
+    suggestions.router,
+    journey_links.router,
 )
 
 

@@ -37,3 +37,5 @@ class ApiContext:
     options: ApiOptions = field(default_factory=ApiOptions)
     older_secrets: tuple[bytes, ...] = ()
     """Secrets of before: what they sealed can still be opened."""
+    intent_of: Callable[[str], Awaitable[str | None]] | None = None
+    """Reads what a text is about; None where this process has no models."""

@@ -37,6 +37,7 @@ from workflows.messages import (
     Reply,
     Resolve,
     Resume,
+    SuggestChannel,
     Transfer,
     UpdateName,
     workflow_id,
@@ -59,6 +60,7 @@ ConversationRequest = (
     | Reassign
     | Escalate
     | Close
+    | SuggestChannel
 )
 
 _UPDATES: Final[dict[type[ConversationRequest], UpdateName]] = {
@@ -76,6 +78,7 @@ _UPDATES: Final[dict[type[ConversationRequest], UpdateName]] = {
     Reassign: UpdateName.REASSIGN,
     Escalate: UpdateName.ESCALATE,
     Close: UpdateName.CLOSE,
+    SuggestChannel: UpdateName.SUGGEST_CHANNEL,
 }
 _REFUSALS: Final = frozenset(code.value for code in RefusalCode)
 

@@ -60,6 +60,42 @@ class IntentAnswer(BaseModel):
     usual_seconds: float = Field(examples=[480.0])
 
 
+class SuggestionRuleAnswer(BaseModel):
+    cause: str = Field(examples=["screen_sharing"])
+    channels: list[Channel] = Field(examples=[["video"]])
+    intents: list[str] = Field(examples=[["setup_help"]])
+    turns: int = Field(examples=[4])
+    after_seconds: float = Field(examples=[300.0])
+    drop: float = Field(examples=[0.6])
+    margin: float = Field(examples=[0.15])
+
+
+class SuggestionSettingsAnswer(BaseModel):
+    enabled: bool = Field(examples=[True])
+    rules: list[SuggestionRuleAnswer]
+    least_success: float = Field(examples=[0.2])
+    lasts_seconds: float = Field(examples=[3600.0])
+    most_per_episode: int = Field(examples=[2])
+    callback_after_seconds: float = Field(examples=[900.0])
+    meeting_link: str = Field(examples=["https://meet.example/{id}"])
+    public_url: str = Field(examples=["https://support.example"])
+    hours: dict[Channel, str] = Field(examples=[{"voice": "Office hours"}])
+
+
+class SurveySettingsAnswer(BaseModel):
+    enabled: bool = Field(examples=[False])
+    after_seconds: float = Field(examples=[600.0])
+    period_seconds: float = Field(examples=[2592000.0])
+    answer_within_seconds: float = Field(examples=[604800.0])
+
+
+class RoiSettingsAnswer(BaseModel):
+    cost_per_agent_hour: float = Field(examples=[32.0])
+    cost_per_escalation: float = Field(examples=[15.0])
+    value_per_customer: float = Field(examples=[240.0])
+    churn_share: float = Field(examples=[0.1])
+
+
 class SettingsAnswer(BaseModel):
     offer_timeout_seconds: dict[Channel, float] = Field(examples=[{"voice": 20.0, "email": 300.0}])
     auto_accept: dict[Channel, bool] = Field(examples=[{"email": True}])
@@ -85,6 +121,9 @@ class SettingsAnswer(BaseModel):
     max_reroutes: int = Field(examples=[5])
     default_pool: str = Field(examples=["default"])
     intent_confidence_threshold: float = Field(examples=[0.5])
+    suggestions: SuggestionSettingsAnswer
+    survey: SurveySettingsAnswer
+    roi: RoiSettingsAnswer
 
 
 class SettingsChange(Body):
@@ -118,6 +157,9 @@ class SettingsChange(Body):
     max_reroutes: JsonValue = left_out()
     default_pool: JsonValue = left_out()
     intent_confidence_threshold: JsonValue = left_out()
+    suggestions: JsonValue = left_out()
+    survey: JsonValue = left_out()
+    roi: JsonValue = left_out()
 
 
 @router.get("", summary="All settings, defaults included")

@@ -65,6 +65,16 @@ class Attainments(BaseModel):
     owner_silence: Rate
 
 
+class DerivedEffortFigures(BaseModel):
+    """What a resolved conversation asked of its customer, from the log; never mixed into what customers answered."""
+
+    switches: Rate
+    repeats: Rate
+    transfers: Rate
+    reopens: Rate
+    wait_seconds: Seconds
+
+
 class KpiFigures(BaseModel):
     """Every KPI of one set of conversations."""
 
@@ -76,6 +86,8 @@ class KpiFigures(BaseModel):
     cross_channel_resolution_seconds: Seconds
     cross_channel_resolution_business_seconds: Seconds
     customer_effort_score: Scores
+    effort_answer_rate: Rate
+    derived_effort: DerivedEffortFigures
     agent_utilization_efficiency: Rate
     occupancy: Rate
     expertise_match: Rate
@@ -95,6 +107,8 @@ class KpiFigures(BaseModel):
     decline_rate: Rate
     offer_timeout_rate: Rate
     misroute_rate: Rate
+    suggestion_acceptance: Rate
+    suggestion_success: Rate
 
 
 class KpiRange(BaseModel):
@@ -152,8 +166,8 @@ class KpiQuestion:
             raise _invalid("zone", "this is not an IANA time zone")
         self.now = datetime.now(UTC)
         self.zone = zone
-        end = self.now if to is None else _instant("to", to, zone, is_end=True)
-        start = end - _USUAL if from_ is None else _instant("from", from_, zone, is_end=False)
+        end = self.now if to is None else instant_of("to", to, zone, is_end=True)
+        start = end - _USUAL if from_ is None else instant_of("from", from_, zone, is_end=False)
         if end <= start:
             raise _invalid("to", "the range ends before it begins")
         if end - start > _LONGEST:
@@ -221,8 +235,14 @@ def _invalid(parameter: str, detail: str) -> InvalidInput:
     return InvalidInput(FieldProblem(pointer("query", parameter), detail))
 
 
-def _instant(parameter: str, written: str, zone: str, *, is_end: bool) -> datetime:
-    """The instant of a bound; a day is its beginning in the zone, or its end when it ends the range."""
+def instant_of(parameter: str, written: str, zone: str, *, is_end: bool) -> datetime:
+    """The instant of a bound; a day is its beginning in the zone, or its end when it ends the range.
+
+    Raises:
+        InvalidInput: no day and no instant, or no such zone.
+    """
+    if zone not in _zones():
+        raise _invalid("zone", "this is not an IANA time zone")
     try:
         day = date.fromisoformat(written)
     except ValueError:
@@ -266,6 +286,14 @@ def _figures(kpis: Kpis) -> KpiFigures:
         cross_channel_resolution_seconds=_seconds(kpis.cross_channel_resolution_time.wall),
         cross_channel_resolution_business_seconds=_seconds(kpis.cross_channel_resolution_time.business),
         customer_effort_score=_scores(kpis.customer_effort_score),
+        effort_answer_rate=_rate(kpis.effort_answer_rate),
+        derived_effort=DerivedEffortFigures(
+            switches=_rate(kpis.derived_effort.switches),
+            repeats=_rate(kpis.derived_effort.repeats),
+            transfers=_rate(kpis.derived_effort.transfers),
+            reopens=_rate(kpis.derived_effort.reopens),
+            wait_seconds=_seconds(kpis.derived_effort.wait),
+        ),
         agent_utilization_efficiency=_rate(kpis.agent_utilization_efficiency),
         occupancy=_rate(kpis.occupancy),
         expertise_match=_rate(kpis.mean_expertise_match),
@@ -285,6 +313,8 @@ def _figures(kpis: Kpis) -> KpiFigures:
         decline_rate=_rate(kpis.decline_rate),
         offer_timeout_rate=_rate(kpis.offer_timeout_rate),
         misroute_rate=_rate(kpis.misroute_rate),
+        suggestion_acceptance=_rate(kpis.suggestion_acceptance),
+        suggestion_success=_rate(kpis.suggestion_success),
     )
 
 
@@ -317,7 +347,7 @@ def _table(report: KpiReport) -> str:
 def _lines(kpis: Kpis) -> Iterator[tuple[str, list[float | None]]]:
     told: Mapping[str, object] = dict(_figures(kpis))
     for name, figure in told.items():
-        if isinstance(figure, Attainments):
+        if isinstance(figure, Attainments | DerivedEffortFigures):
             for metric, kept in dict(figure).items():
                 yield f"{name}.{metric}", _cells(kept)
         elif isinstance(figure, BaseModel):
@@ -328,6 +358,12 @@ def _lines(kpis: Kpis) -> Iterator[tuple[str, list[float | None]]]:
 
 def _cells(figure: BaseModel) -> list[float | None]:
     return [getattr(figure, part, None) for part in _FIGURES]
+
+
+def table_rows(kpis: Kpis) -> Iterator[tuple[str, Mapping[str, float | None]]]:
+    """The figures of the table, each by the names of its columns."""
+    for name, figures in _lines(kpis):
+        yield name, dict(zip(_FIGURES, figures, strict=True))
 
 
 def _harmless(cell: str) -> str:

@@ -6,7 +6,8 @@ BatonError
 ├── Unauthenticated          401 unauthenticated
 ├── Forbidden                403 forbidden, not_yours
 ├── NotFound                 404 not_found
-├── Conflict                 409 a refusal code, not_merged, last_thread, already_exists, in_use, request_in_progress
+├── Conflict                 409 a refusal code, not_merged, last_thread, already_exists, already_answered, in_use,
+│                                 request_in_progress
 ├── BodyTooLarge             413 body_too_large
 ├── IdempotencyKeyReused     422 idempotency_key_reused
 ├── TooManyRequests          429 too_many_requests

@@ -28,6 +28,8 @@ class MessageKind(StrEnum):
     CLOSING_THANKS = "closing_thanks"
     BLOCKED = "blocked"
     """From an address on the block list: kept, and nobody is told."""
+    SURVEY_ANSWER = "survey_answer"
+    """A number that answers how easy it was."""
 
     @property
     def wants_an_answer(self) -> bool:

@@ -4,7 +4,7 @@ In JSON, durations are numbers of seconds under keys that end in `_seconds`; fra
 partial: what it leaves out keeps its default.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import isfinite
@@ -16,6 +16,15 @@ from domain.errors import FieldProblem, InvalidInput, pointer
 from domain.intents import DEFAULT_CONFIDENCE_THRESHOLD, HIGHEST_LEVEL, LOWEST_LEVEL, PROFILES, IntentProfile
 from domain.routing.business import Outage, OutageEffect, ValueRules
 from domain.routing.policy import OverflowRule, RoutingPolicy, UrgencyWeights, WideningStep
+from domain.suggestions.rules import RoiSettings, SuggestionSettings, SurveySettings
+from domain.suggestions.settings_form import (
+    read_roi,
+    read_suggestions,
+    read_survey,
+    roi_to_json,
+    suggestions_to_json,
+    survey_to_json,
+)
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Value = TypeVar("Value")
@@ -102,6 +111,9 @@ class Settings:
     default_pool: str = "default"
     intent_confidence_threshold: float = DEFAULT_CONFIDENCE_THRESHOLD
     """Below it, a case goes to people whose skill is triage."""
+    suggestions: SuggestionSettings = field(default_factory=SuggestionSettings)
+    survey: SurveySettings = field(default_factory=SurveySettings)
+    roi: RoiSettings = field(default_factory=RoiSettings)
 
     @property
     def profiles(self) -> Mapping[str, IntentProfile]:
@@ -146,6 +158,9 @@ def settings_from_json(document: Mapping[str, Json]) -> Settings:
         intent_confidence_threshold=read.one(
             "intent_confidence_threshold", DEFAULTS.intent_confidence_threshold, read.probability
         ),
+        suggestions=read.inner("suggestions", DEFAULTS.suggestions, read_suggestions),
+        survey=read.inner("survey", DEFAULTS.survey, read_survey),
+        roi=read.inner("roi", DEFAULTS.roi, read_roi),
     )
     read.check_widening(settings.widening)
     read.finish()
@@ -179,6 +194,9 @@ def settings_to_json(settings: Settings) -> dict[str, Json]:
         "max_reroutes": settings.max_reroutes,
         "default_pool": settings.default_pool,
         "intent_confidence_threshold": settings.intent_confidence_threshold,
+        "suggestions": suggestions_to_json(settings.suggestions),
+        "survey": survey_to_json(settings.survey),
+        "roi": roi_to_json(settings.roi),
     }
 
 
@@ -492,6 +510,29 @@ class _Reader:
     @staticmethod
     def names(value: Json) -> tuple[str, ...]:
         return tuple(_Reader.name(one) for one in _array(value))
+
+    @staticmethod
+    def one_of(value: Json, names: Collection[str]) -> str:
+        if not isinstance(value, str) or value not in names:
+            raise _Wrong(f"one of {', '.join(names)}")
+        return value
+
+    @staticmethod
+    def address(value: Json) -> str:
+        """An http address, or nothing."""
+        if value == "":
+            return ""
+        address = _Reader.name(value)
+        if not address.startswith(("http://", "https://")) or any(sign.isspace() for sign in address):
+            raise _Wrong("an address that begins with https://")
+        return address
+
+    @staticmethod
+    def object(value: Json) -> Mapping[str, Json]:
+        return _object(value)
+
+
+SettingsReader = _Reader
 
 
 def _number(value: Json) -> float:

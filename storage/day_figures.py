@@ -26,6 +26,7 @@ class DayFigures:
     offers: Mapping[str, int]
     reroutes: int
     sla: Mapping[str, SlaFigures]
+    suggestions: Mapping[str, int]
 
 
 async def day_figures(connection: LedgerConnection) -> DayFigures:
@@ -46,6 +47,7 @@ async def day_figures(connection: LedgerConnection) -> DayFigures:
         )
         reroutes, _ = await _pair(connection, "select count(*), 0 from events where kind = 'rerouted'")
         offers = await connection.execute("select state, count(*) from offers group by state order by state")
+        suggestions = await connection.execute("select state, count(*) from suggestions group by state order by state")
         clocks = await connection.execute(
             """
             select metric, count(*) filter (where state = 'met'), count(*) filter (where breached_at is not null)
@@ -60,6 +62,7 @@ async def day_figures(connection: LedgerConnection) -> DayFigures:
             offers={str(state): int(count) for state, count in await offers.fetchall()},
             reroutes=reroutes,
             sla={str(metric): SlaFigures(int(met), int(late)) for metric, met, late in await clocks.fetchall()},
+            suggestions={str(state): int(count) for state, count in await suggestions.fetchall()},
         )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 from temporalio.client import Client
@@ -10,6 +11,8 @@ from temporalio.client import Client
 from api.app import create_app
 from api.context import ApiContext, ApiOptions
 from api.presence_watch import PresenceWatch
+from intelligence.model_store import ModelRefused, ModelStore
+from intelligence.triage import MessageTriage
 from storage.database import Database
 from workers.settings import ProcessSettings
 from workers.temporal_connection import connect
@@ -35,12 +38,21 @@ async def run_api(settings: ProcessSettings, stop: asyncio.Event) -> None:
     async def temporal() -> Client:
         return client
 
+    triage = MessageTriage(ModelStore(Path(settings.model_directory)))
+
+    async def intent_of(text: str) -> str | None:
+        try:
+            return (await asyncio.to_thread(triage.triage, text)).intent.intent
+        except ModelRefused:
+            return None  # the workers have not trained them yet
+
     context = ApiContext(
         database=database,
         temporal=temporal,
         secret=settings.secret_bytes,
         older_secrets=settings.older_secret_bytes,
         options=ApiOptions(temporal_ui_url=settings.temporal_ui_url, temporal_namespace=settings.temporal_namespace),
+        intent_of=intent_of,
     )
     app = create_app(context)
     server = _Server(

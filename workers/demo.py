@@ -232,7 +232,7 @@ async def _summary(supervisor: Door, postgres_url: str, customers: CustomersDay)
         "offers": dict(figures.offers),
         "reroutes": figures.reroutes,
         "sla": {metric: asdict(verdicts) for metric, verdicts in figures.sla.items()},
-        "suggestions": {},
+        "suggestions": dict(figures.suggestions),
         "kpis": json.loads(bytes(kpis.kpis)),
         "violations": [asdict(violation) for violation in found],
     }

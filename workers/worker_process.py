@@ -51,7 +51,11 @@ async def run_worker(settings: ProcessSettings, stop: asyncio.Event) -> None:
         box = SealedBox(settings.secret_bytes, *settings.older_secret_bytes)
         async with (
             serve_health(settings.health_port),
-            conversation_worker(client, ConversationSteps(database, MessageTriage(store)), Deliveries(database, box)),
+            conversation_worker(
+                client,
+                ConversationSteps(database, MessageTriage(store), settings.secret_bytes),
+                Deliveries(database, box),
+            ),
             upkeep_worker(client, HealthPulls(database, box)),
         ):
             await _alongside(stop, Relay(database, client), Mailboxes(database, box), HealthSchedules(database, client))

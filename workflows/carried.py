@@ -17,6 +17,7 @@ Signal = (
     | messages.MergedAway
     | messages.ThreadsSplit
     | messages.IdentityLinked
+    | messages.SuggestionAnswered
 )
 
 _SIGNAL_KINDS: dict[str, type[Signal]] = {
@@ -32,6 +33,7 @@ _SIGNAL_KINDS: dict[str, type[Signal]] = {
         messages.MergedAway,
         messages.ThreadsSplit,
         messages.IdentityLinked,
+        messages.SuggestionAnswered,
     )
 }
 

@@ -143,6 +143,10 @@ class Conversation:
     def identity_linked(self, signal_id: int, linked: messages.IdentityLinked) -> None:
         self._receive(signal_id, linked)
 
+    @workflow.signal(name=SignalName.SUGGESTION_ANSWERED, description="The customer answered a suggestion by its link")
+    def suggestion_answered(self, signal_id: int, answered: messages.SuggestionAnswered) -> None:
+        self._receive(signal_id, answered)
+
     # --- updates: put the request in, wait for what became of it
 
     @workflow.update(name=UpdateName.ACCEPT_OFFER, description="An agent accepts an offer")
@@ -210,6 +214,12 @@ class Conversation:
     @workflow.update(name=UpdateName.CLOSE, description="The episode ends for another reason than a resolution")
     async def close(self, asked: messages.Close) -> ConversationView:
         return await self._ask(events.EndedByHand(asked.agent_id, asked.reason, asked.by_supervisor, asked.note_id))
+
+    @workflow.update(name=UpdateName.SUGGEST_CHANNEL, description="An agent suggests another channel to the customer")
+    async def suggest_channel(self, asked: messages.SuggestChannel) -> ConversationView:
+        return await self._ask(
+            events.ChannelSuggested(asked.agent_id, asked.channel, asked.reason, asked.by_supervisor)
+        )
 
     # --- queries
 
@@ -284,6 +294,10 @@ class Conversation:
                 await self._advance(events.ThreadsSplit(item.thread_ids, item.channels, item.unanswered_since, case))
             case messages.IdentityLinked():
                 await self._advance(events.IdentityLinked(item.customer_id, await self._assess(()), item.cause))
+            case messages.SuggestionAnswered():
+                await self._advance(
+                    events.SuggestionAnswered(item.suggestion_id, item.accepts, item.at, item.callback_at)
+                )
 
     async def _answer(self, request: Request) -> None:
         event = request.event

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from domain.channels import MessageKind
+from domain.channels import Channel, MessageKind
 from domain.conversation.state import EndReason
 
 
@@ -24,6 +24,7 @@ class SignalName(StrEnum):
     MERGED_AWAY = "merged_away"
     THREADS_SPLIT = "threads_split"
     IDENTITY_LINKED = "identity_linked"
+    SUGGESTION_ANSWERED = "suggestion_answered"
 
 
 class UpdateName(StrEnum):
@@ -41,6 +42,7 @@ class UpdateName(StrEnum):
     REASSIGN = "reassign"
     ESCALATE = "escalate"
     CLOSE = "close"
+    SUGGEST_CHANNEL = "suggest_channel"
 
 
 class QueryName(StrEnum):
@@ -146,6 +148,16 @@ class IdentityLinked:
 
     customer_id: str
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionAnswered:
+    """The customer has answered a suggestion by its link; `callback_at` is when they wish to be called."""
+
+    suggestion_id: str
+    accepts: bool
+    at: datetime
+    callback_at: datetime | None = None
 
 
 # --- updates -------------------------------------------------------------------------------------------------------
@@ -269,6 +281,16 @@ class Close:
     reason: EndReason
     by_supervisor: bool = False
     note_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestChannel:
+    """`reason` is for colleagues; the customer is told in Baton's own words."""
+
+    agent_id: str
+    channel: Channel
+    reason: str
+    by_supervisor: bool = False
 
 
 # --- answers -------------------------------------------------------------------------------------------------------

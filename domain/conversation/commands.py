@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from domain.conversation.journey_commands import JourneyCommand
 from domain.conversation.state import Waiting
 from domain.sla.clock import Clock
 from domain.sla.policy import Metric
@@ -149,4 +150,5 @@ Command = (
     | Absorb
     | RaiseAlert
     | Happened
+    | JourneyCommand
 )

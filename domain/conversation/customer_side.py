@@ -3,13 +3,15 @@
 from dataclasses import replace
 from datetime import datetime
 
+from domain.conversation import suggesting
 from domain.conversation.commands import PassOn, RecordResolution
 from domain.conversation.draft import Draft
-from domain.conversation.events import CustomerLeft, CustomerWrote, TermsChanged
+from domain.conversation.events import CustomerLeft, CustomerWrote, SuggestionAnswered, TermsChanged
 from domain.conversation.state import EndReason, Phase, Tallies
 from domain.conversation.terms import Assessment, SkillNeeds
 from domain.sla.calendar import open_time_between
 from domain.sla.policy import Metric
+from domain.suggestions.answers import AnswerWord
 
 
 def customer_wrote(draft: Draft, event: CustomerWrote) -> None:
@@ -23,6 +25,10 @@ def customer_wrote(draft: Draft, event: CustomerWrote) -> None:
     if event.thread_id not in draft.state.threads:
         draft.state = replace(draft.state, threads=(*draft.state.threads, event.thread_id))
     draft.state = replace(draft.state, channels=_with(draft.state.channels, event.case.channel))
+    answer = suggesting.answer_in(draft, event)
+    if answer is not None:
+        _answered(draft, event, answer)
+        return
     if event.kind.wants_an_answer or draft.state.case is None:
         understand(draft, event.case)
     if not event.kind.wants_an_answer:
@@ -31,9 +37,40 @@ def customer_wrote(draft: Draft, event: CustomerWrote) -> None:
     if draft.state.phase in {Phase.WRAP_UP, Phase.RESOLVED}:
         begin_episode(draft, event.at, by="customer")
     _count_inbound(draft, event.case.channel)
-    oldest = min(event.at, draft.state.unanswered_since or event.at)
+    _wait_for_somebody(draft, event.at)
+
+
+def _answered(draft: Draft, event: CustomerWrote, answer: AnswerWord) -> None:
+    """The message says nothing but yes or no to the open suggestion: it restarts no clock and is not understood."""
+    _count_inbound(draft, event.case.channel)
+    if answer is AnswerWord.NO:
+        suggesting.declined(draft, "word")
+    elif suggesting.accepted(draft, "word"):
+        _wait_for_somebody(draft, event.at)
+
+
+def suggestion_answered(draft: Draft, event: SuggestionAnswered) -> None:
+    """By the link. What is answered already, or over, stays as it is."""
+    offered = draft.state.journey.offered
+    if offered is None or offered.suggestion_id != event.suggestion_id:
+        return
+    if not event.accepts:
+        suggesting.declined(draft, "link")
+    elif suggesting.accepted(draft, "link", event.callback_at):
+        _wait_for_somebody(draft, event.at)
+
+
+def callback_due(draft: Draft) -> None:
+    """The promised call becomes a thread: of whoever has the conversation, or of the queue, the owner first."""
+    promised_at = suggesting.callback_comes(draft)
+    if promised_at is not None:
+        _wait_for_somebody(draft, promised_at)
+
+
+def _wait_for_somebody(draft: Draft, since: datetime) -> None:
+    oldest = min(since, draft.state.unanswered_since or since)
     draft.state = replace(draft.state, unanswered_since=oldest)
-    _take_up(draft, event)
+    _take_up(draft, since)
 
 
 def understand(draft: Draft, case: Assessment) -> None:
@@ -55,31 +92,31 @@ def joined_skills(ours: SkillNeeds, theirs: SkillNeeds) -> SkillNeeds:
     return tuple(levels.items())
 
 
-def _take_up(draft: Draft, event: CustomerWrote) -> None:
-    draft.resume_clocks(min(event.at, draft.now))
+def _take_up(draft: Draft, at: datetime) -> None:
+    draft.resume_clocks(min(at, draft.now))
     state = draft.state
     if state.phase is Phase.NEW:
         draft.state = replace(
             state,
-            episode_opened_at=event.at,
-            queued_at=event.at,
-            waits_since=event.at,
+            episode_opened_at=at,
+            queued_at=at,
+            waits_since=at,
             owner=draft.case.known_owner,
-            owner_since=event.at if draft.case.known_owner else None,
+            owner_since=at if draft.case.known_owner else None,
         )
-        draft.start_clock(Metric.FIRST_RESPONSE, event.at)
-        draft.start_clock(Metric.RESOLUTION, event.at)
+        draft.start_clock(Metric.FIRST_RESPONSE, at)
+        draft.start_clock(Metric.RESOLUTION, at)
         draft.enqueue()
     elif state.assignment is None and not state.phase.is_waiting:
         # It had gone idle and given its units back: for a short while it is kept for the owner.
-        draft.state = replace(state, waits_since=event.at)
+        draft.state = replace(state, waits_since=at)
         grace = draft.case.rules.owner_grace
         draft.enqueue(owner_until=draft.now + grace if grace and state.owner is not None else None)
     elif state.assignment is not None:
         draft.go_to(Phase.ASSIGNED)
         draft.start_clock(Metric.OWNER_SILENCE, draft.now)
     if draft.state.first_response_at is not None or draft.state.episode > 1:
-        draft.start_clock(Metric.NEXT_RESPONSE, draft.state.unanswered_since or event.at)
+        draft.start_clock(Metric.NEXT_RESPONSE, draft.state.unanswered_since or at)
 
 
 def begin_episode(draft: Draft, at: datetime, *, by: str) -> None:
@@ -125,6 +162,7 @@ def customer_left(draft: Draft, event: CustomerLeft) -> None:
 def end_episode(draft: Draft, reason: EndReason, wrap_up_code: str | None) -> None:
     """Stop the episode's clocks and write its resolution record."""
     resolved = reason is EndReason.RESOLVED
+    suggesting.journey_ended(draft, reason)
     if reason.is_of_no_customer:
         draft.cancel_clock(Metric.NEXT_RESPONSE)
     draft.meet_clock(Metric.NEXT_RESPONSE)

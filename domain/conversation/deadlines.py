@@ -4,11 +4,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from domain.conversation import suggesting
 from domain.conversation.agent_side import end_hold, end_wrap_up
+from domain.conversation.customer_side import callback_due
 from domain.conversation.draft import Draft
 from domain.conversation.ladder import climb_ladder
 from domain.conversation.offering import offer_timed_out
 from domain.conversation.state import ConversationState, Phase
+from domain.conversation.surveying import survey_at, survey_due
 from domain.sla.clock import DeadlineKind, breach, next_deadline, warn
 from domain.sla.policy import Rung
 
@@ -22,6 +25,11 @@ class Due(StrEnum):
     WRAP_UP = "wrap_up"
     IDLE_RELEASE = "idle_release"
     CLOSE = "close"
+    SURVEY = "ask_survey"
+    """Before `CLOSE` in the order of names, so that a survey due at the same instant is still sent."""
+    SUGGESTION = "suggestion"
+    LONG_WAIT = "long_wait"
+    CALLBACK = "callback"
 
 
 class NextDeadline(NamedTuple):
@@ -62,10 +70,21 @@ def deadlines(state: ConversationState) -> list[NextDeadline]:
             )
         if state.phase is Phase.RESOLVED and state.resolved_at is not None:
             found.append(NextDeadline(state.resolved_at + rules.reopen_window, Due.CLOSE, "reopen window closes"))
-    return sorted(found)
+    return sorted([*found, *_journey_deadlines(state)])
 
 
-def deadline_reached(draft: Draft) -> None:  # noqa: C901 -- one case a deadline
+def _journey_deadlines(state: ConversationState) -> list[NextDeadline]:
+    offered, callback = state.journey.offered, state.journey.callback
+    found = [
+        (offered.expires_at if offered else None, Due.SUGGESTION, "suggestion must be answered"),
+        (callback.at if callback else None, Due.CALLBACK, "call the customer back"),
+        (suggesting.long_wait_at(state), Due.LONG_WAIT, "the wait becomes long"),
+        (survey_at(state), Due.SURVEY, "ask how easy it was"),
+    ]
+    return [NextDeadline(at, due, summary) for at, due, summary in found if at is not None]
+
+
+def deadline_reached(draft: Draft) -> None:  # noqa: C901, PLR0912 -- one case a deadline
     """Do whatever is due by now, in the order in which it fell due."""
     while True:
         due = next(iter(deadlines(draft.state)), None)
@@ -87,6 +106,14 @@ def deadline_reached(draft: Draft) -> None:  # noqa: C901 -- one case a deadline
             case Due.IDLE_RELEASE:
                 draft.happened("capacity_released", agent=draft.state.agent_id, cause="customer_silent")
                 draft.release("idle")
+            case Due.SURVEY:
+                survey_due(draft)
+            case Due.SUGGESTION:
+                suggesting.suggestion_expired(draft)
+            case Due.LONG_WAIT:
+                suggesting.long_wait(draft)
+            case Due.CALLBACK:
+                callback_due(draft)
             case Due.CLOSE:
                 draft.go_to(Phase.CLOSED)
                 draft.happened("closed", episodes=draft.state.episode)

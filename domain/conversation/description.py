@@ -28,7 +28,7 @@ def waiting_for(state: ConversationState) -> WaitingFor:  # noqa: C901 -- one ca
         case Phase.ASSIGNED:
             what = f"a word from agent {state.agent_id}"
         case Phase.PENDING_CUSTOMER:
-            what = "the customer"
+            what = "the time of the promised call" if state.journey.callback else "the customer"
         case Phase.ON_HOLD:
             what = f"agent {state.agent_id} to resume"
         case Phase.WRAP_UP:

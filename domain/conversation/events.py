@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.channels import MessageKind
+from domain.channels import Channel, MessageKind
 from domain.conversation.handover import Handover
 from domain.conversation.state import EndReason
 from domain.conversation.terms import Assessment, SkillNeeds
@@ -208,6 +208,16 @@ class Escalated:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelSuggested:
+    """An agent wants the customer led to another channel; `reason` is for colleagues."""
+
+    agent_id: str
+    channel: Channel
+    reason: str
+    by_supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EndedByHand:
     """Somebody ends the episode for another reason than a resolution; `note_id` is a stored note that says why."""
 
@@ -215,6 +225,16 @@ class EndedByHand:
     reason: EndReason
     by_supervisor: bool
     note_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionAnswered:
+    """The customer has answered by the link; `callback_at` is when they wish to be called."""
+
+    suggestion_id: str
+    accepts: bool
+    at: datetime
+    callback_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,5 +267,7 @@ Event = (
     | Reassigned
     | Escalated
     | EndedByHand
+    | ChannelSuggested
+    | SuggestionAnswered
     | DeadlineReached
 )

@@ -9,9 +9,11 @@ from dataclasses import replace
 from domain.conversation.commands import AlertKind, RaiseAlert
 from domain.conversation.draft import Draft
 from domain.conversation.state import Phase
+from domain.conversation.suggesting import suggest_for
 from domain.sla.clock import Clock, climb, next_deadline
 from domain.sla.ladder import steps_left
 from domain.sla.policy import Metric, Rung
+from domain.suggestions.rules import Cause
 
 AT_RISK = "sla_at_risk"
 BROKEN = "sla_breached"
@@ -39,9 +41,10 @@ def climb_ladder(draft: Draft) -> None:
 
 
 def suggest(draft: Draft, metric: Metric, cause: str) -> None:
-    """Say that the customer is better served on a faster channel: what makes suggestions begins here."""
+    """Suggest a faster channel to the customer, where a rule has one to give."""
     if draft.state.unanswered_since is not None:
         draft.happened("suggestion_due", agent=draft.state.agent_id, metric=metric.value, cause=cause)
+        suggest_for(draft, Cause.SLA_AT_RISK)
 
 
 def call_supervisor(draft: Draft, kind: AlertKind, *, metric: Metric | None, reason: str) -> None:

@@ -9,6 +9,7 @@ Refusal
 ├── no_capacity           the agent has no room for it
 ├── agent_not_available   the agent named is offline, unknown or does not take this channel
 ├── already_extended      a wrap-up is extended once
+├── cannot_suggest        the channel is against the customer's preference or its hours, or was suggested before
 └── conversation_ended    closed or merged: it takes no more requests
 """
 
@@ -24,6 +25,7 @@ class RefusalCode(StrEnum):
     NO_CAPACITY = "no_capacity"
     AGENT_NOT_AVAILABLE = "agent_not_available"
     ALREADY_EXTENDED = "already_extended"
+    CANNOT_SUGGEST = "cannot_suggest"
     CONVERSATION_ENDED = "conversation_ended"
 
 

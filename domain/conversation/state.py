@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from domain.conversation.journey import NO_JOURNEY, JourneyState
 from domain.conversation.terms import Assessment, SkillNeeds
 from domain.sla.clock import Clock
 
@@ -172,6 +173,8 @@ class ConversationState:
         """1 (urgent) to 5 (low): what the case has, raised by each escalation to 2 and then to 1."""
         own = self.case.priority if self.case else LOWEST_PRIORITY
         return min(own, max(3 - self.escalation, 1)) if self.escalation else own
+
+    journey: JourneyState = NO_JOURNEY
 
     @property
     def agent_id(self) -> str | None:

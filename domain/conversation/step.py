@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from domain.conversation import agent_side, customer_side, endings, escalation, merging, offering
+from domain.conversation import agent_side, customer_side, endings, escalation, merging, offering, suggesting
 from domain.conversation.commands import Command
 from domain.conversation.deadlines import deadline_reached
 from domain.conversation.draft import Draft
 from domain.conversation.events import (
     Absorbed,
     AgentLeft,
+    ChannelSuggested,
     Claimed,
     CustomerLeft,
     CustomerWrote,
@@ -30,6 +31,7 @@ from domain.conversation.events import (
     Replied,
     Resolved,
     Resumed,
+    SuggestionAnswered,
     TermsChanged,
     ThreadsSplit,
     Transferred,
@@ -54,6 +56,7 @@ def step(state: ConversationState, event: Event, now: datetime) -> Step:
     """
     draft = Draft(state, now)
     _apply(draft, event)
+    suggesting.consider(draft, state)
     draft.refresh_ticket()
     if draft.state == state and not draft.commands:
         return Step(state, ())
@@ -110,6 +113,10 @@ def _apply(draft: Draft, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 
             escalation.escalated(draft, event)
         case EndedByHand():
             endings.ended_by_hand(draft, event)
+        case ChannelSuggested():
+            suggesting.channel_suggested(draft, event)
+        case SuggestionAnswered():
+            customer_side.suggestion_answered(draft, event)
         case DeadlineReached():
             deadline_reached(draft)
         case _:

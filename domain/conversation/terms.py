@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from domain.conversation.journey import JourneyTerms
 from domain.sla.policy import SlaTerms
 
 SkillNeeds = tuple[tuple[str, int], ...]
@@ -48,3 +49,5 @@ class Assessment:
     rules: Rules
     known_owner: str | None = None
     """The agent the customer knows from an earlier conversation."""
+    journey: JourneyTerms | None = None
+    """What may be suggested and asked; None where nothing may."""

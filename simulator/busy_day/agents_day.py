@@ -29,6 +29,7 @@ _MINE: Final = "state=assigned&state=pending_customer&state=on_hold&state=wrap_u
 
 
 _TakeMishap = Callable[[str], Mishap]
+_Leads = Callable[[str], bool]
 
 
 class _Customer(msgspec.Struct):
@@ -81,8 +82,18 @@ class AgentsDay:
         self, http: httpx.AsyncClient, floor: Floor, news: News, pace: Pace, seed: int, strays: Strays
     ) -> None:
         self._mishaps = dict(floor.mishaps)
+        self._to_be_led = set(floor.led_to_video)
         self._sitting = [
-            _AtDesk(Door(http, desk.key), desk, news, pace, Random(f"{seed}/{desk.agent.name}"), self._mishap, strays)
+            _AtDesk(
+                Door(http, desk.key),
+                desk,
+                news,
+                pace,
+                Random(f"{seed}/{desk.agent.name}"),
+                self._mishap,
+                self._leads,
+                strays,
+            )
             for desk in floor.desks
         ]
 
@@ -99,6 +110,13 @@ class AgentsDay:
     def _mishap(self, customer_id: str) -> Mishap:
         return self._mishaps.pop(customer_id, Mishap.NONE)
 
+    def _leads(self, customer_id: str) -> bool:
+        """Whether this customer is to be led to a video call, once."""
+        if customer_id not in self._to_be_led:
+            return False
+        self._to_be_led.remove(customer_id)
+        return True
+
 
 class _AtDesk:
     def __init__(
@@ -109,6 +127,7 @@ class _AtDesk:
         pace: Pace,
         random: Random,
         mishap: _TakeMishap,
+        leads: _Leads,
         strays: Strays,
     ) -> None:
         self._door = door
@@ -118,6 +137,7 @@ class _AtDesk:
         self._random = random
         self._mishap = mishap
         self._strays = strays
+        self._leads = leads
         self._offers: set[str] = set()
         self._in_hand: set[str] = set()
         self._silent: set[str] = set()
@@ -210,6 +230,9 @@ class _AtDesk:
                         await self._merge_stray(conversation)
                         text = self._random.choice(AGENT_ANSWERS)
                         await self._door.send("POST", f"{path}/messages", {"text": text}, msgspec.Raw)
+                        if self._leads(conversation.customer_id):
+                            suggested = {"channel": "video", "reason": "We should look at it together."}
+                            await self._door.send("POST", f"{path}/suggestions", suggested, msgspec.Raw)
                     case "pending_customer":
                         if not await self._customer_writes(conversation_id, heard):
                             code = self._random.choice(self._codes)

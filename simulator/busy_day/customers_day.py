@@ -9,14 +9,18 @@ import msgspec
 from domain.channels import Channel
 from simulator.busy_day.door import Door, Json
 from simulator.busy_day.floor_setup import HOTLINE, SUPPORT_ADDRESS, Floor
+from simulator.busy_day.lines import VIDEO_ACCEPTED, VIDEO_DECLINED
 from simulator.busy_day.mail import Letter, MailProgram
 from simulator.busy_day.news import News
 from simulator.busy_day.pace import Pace
-from simulator.busy_day.plan import MAIL_DOMAIN, DayPlan, Line, PlannedCustomer
+from simulator.busy_day.plan import MAIL_DOMAIN, DayPlan, Line, PlannedCustomer, Reaction
 from simulator.busy_day.strays import Stray, Strays
 
 LISTEN: Final = timedelta(seconds=5)
 MAIL_LOOKS: Final = 20
+READS_FOR: Final = timedelta(seconds=8)
+SURVEY_LOOKS: Final = 6
+SURVEY_LISTEN: Final = timedelta(seconds=1)
 MAIL_LOOK_PAUSE: Final = timedelta(milliseconds=500)
 
 
@@ -65,6 +69,8 @@ class CustomersDay:
                 tasks.create_task(self._say(customer, customer.elsewhere, "elsewhere"))
             if customer.call is not None:
                 tasks.create_task(self._say(customer, customer.call, "call"))
+            if customer.led_to_video is not None:
+                tasks.create_task(self._answer_suggestion(customer, customer_id))
             for turn, line in enumerate(customer.follow_ups):
                 if not await self._is_answered(customer_id, turn + 1):
                     break
@@ -79,6 +85,27 @@ class CustomersDay:
             await self._say(customer, customer.comes_back, "back", at_once=True)
             await self._until(customer_id, "reopened", reopened + 1)
             await self._until_resolved(customer_id)
+
+        if customer.score is not None:
+            await self._score(customer, customer_id, str(customer.score))
+
+    async def _answer_suggestion(self, customer: PlannedCustomer, customer_id: str) -> None:
+        """Answer by one word once the suggestion is there; none comes when the matter was settled first."""
+        while not self._news.heard(customer_id, "suggestion_offered"):
+            if self._is_resolved(customer_id):
+                return
+            await self._news.after(customer_id, self._news.heard(customer_id), LISTEN)
+        if customer.led_to_video is not Reaction.IGNORES:
+            text = VIDEO_ACCEPTED if customer.led_to_video is Reaction.ACCEPTS else VIDEO_DECLINED
+            await self._say(customer, Line(customer.opening.channel, text, READS_FOR), "switch")
+
+    async def _score(self, customer: PlannedCustomer, customer_id: str, score: str) -> None:
+        """Say how easy it was, if anybody asks in time."""
+        for _ in range(SURVEY_LOOKS):
+            if self._news.heard(customer_id, "survey_asked"):
+                await self._say(customer, Line(customer.opening.channel, score, READS_FOR), "score")
+                return
+            await self._news.after(customer_id, self._news.heard(customer_id), SURVEY_LISTEN)
 
     async def _is_answered(self, customer_id: str, times: int) -> bool:
         """False when it was resolved first: one answer may serve what was written on two channels."""

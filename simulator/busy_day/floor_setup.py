@@ -47,6 +47,8 @@ class Floor:
     """By the customer's number in the plan."""
     mishaps: Mapping[str, Mishap]
     """What goes wrong once, by customer id."""
+    led_to_video: frozenset[str]
+    """The customers to whom a video call is suggested."""
 
 
 class _Made(msgspec.Struct):
@@ -67,7 +69,8 @@ async def set_up(admin: Door, plan: DayPlan, pace: Pace, mail: MailSystem) -> Fl
         adding = {one.number: tasks.create_task(_customer(admin, one, turn)) for one in plan.customers}
     customer_ids = {number: task.result() for number, task in adding.items()}
     mishaps = {customer_ids[one.number]: one.mishap for one in plan.customers if one.mishap is not Mishap.NONE}
-    return Floor(tuple(desks), customer_ids, mishaps)
+    led = frozenset(customer_ids[one.number] for one in plan.customers if one.led_to_video is not None)
+    return Floor(tuple(desks), customer_ids, mishaps, led)
 
 
 def _settings(pace: Pace) -> dict[str, Json]:
@@ -87,6 +90,8 @@ def _settings(pace: Pace) -> dict[str, Json]:
         "idle_release_seconds": seconds(15 * minute, 8),
         "owner_grace_seconds": seconds(2 * minute, 0.5),
         "exclusion_cool_down_seconds": seconds(minute, 0.5),
+        "suggestions": {"meeting_link": f"https://meet.{SHOP_DOMAIN}/{{id}}"},
+        "survey": {"enabled": True, "after_seconds": seconds(minute, 1)},
         "widening": [
             {"after_seconds": seconds(minute, 0.5), "lower_levels": 1},
             {"after_seconds": seconds(3 * minute, 1), "lower_levels": 2},
@@ -141,6 +146,12 @@ async def _desk(admin: Door, agent: PlannedAgent) -> Desk:
     return Desk(agent, made.id, key.key)
 
 
+def _preferred(customer: PlannedCustomer) -> list[Json]:
+    """Nobody is led to a channel they do not say they like."""
+    liked: list[Json] = [customer.opening.channel.value]
+    return liked if customer.led_to_video is None else [*liked, Channel.VIDEO.value]
+
+
 async def _customer(admin: Door, customer: PlannedCustomer, turn: asyncio.Semaphore) -> str:
     # One address may serve two channels: SMS and WhatsApp are known by the same telephone number.
     addresses = {customer.address(channel): channel for channel in USED_CHANNELS}
@@ -148,7 +159,7 @@ async def _customer(admin: Door, customer: PlannedCustomer, turn: asyncio.Semaph
         "display_name": customer.name,
         "segment": customer.segment,
         "languages": ["en"],
-        "preferred_channels": [customer.opening.channel.value],
+        "preferred_channels": _preferred(customer),
         "identities": [
             {"channel": channel.value, "address": address, "verified": True} for address, channel in addresses.items()
         ],

@@ -163,6 +163,9 @@ COMING_BACK: Final = (
     "One more question about what we settled: does it hold for next month too?",
 )
 
+VIDEO_ACCEPTED: Final = "Video, please!"
+VIDEO_DECLINED: Final = "No, thanks"
+
 THANKS: Final = ("Thank you, that solved it!", "Great, thanks a lot. Bye!", "Perfect, thank you for your help.")
 
 AGENT_ANSWERS: Final = (

@@ -30,6 +30,11 @@ FEWEST_AGENTS: Final = 8
 CONVERSATIONS_AN_AGENT: Final = 20
 MEAN_GAP: Final = timedelta(seconds=24)
 LONGEST_LINE: Final = 2_000
+SHARE_OF_MISHAPS: Final = 0.06
+SHARE_LED_TO_VIDEO: Final = 0.06
+SHARE_THAT_SCORES: Final = 0.5
+SHOWS_REACTION: Final = range(3, 6)
+"""The customers who show one reaction to a suggestion each."""
 
 _FIRST_NAMES: Final = ("Mia", "Noah", "Aylin", "Ben", "Chloe", "Dario", "Eva", "Femi", "Grace", "Hugo", "Ines", "Jonas")
 _LAST_NAMES: Final = ("Adler", "Brandt", "Costa", "Dubois", "Eriksen", "Fuchs", "Greco", "Haas", "Ivanov", "Jansen")
@@ -58,6 +63,14 @@ class Mishap(StrEnum):
     OFFER_DECLINED = "offer_declined"
     OWNER_SILENT = "owner_silent"
     """The agent accepts and says nothing until the conversation is given to somebody else."""
+
+
+class Reaction(StrEnum):
+    """What a customer does when an agent suggests a video call."""
+
+    ACCEPTS = "accepts"
+    DECLINES = "declines"
+    IGNORES = "ignores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +112,10 @@ class PlannedCustomer:
     comes_back: Line | None
     """Written after the conversation was resolved."""
     mishap: Mishap
+    led_to_video: Reaction | None = None
+    """They are suggested a video call, and do this."""
+    score: int | None = None
+    """What they answer when they are asked how easy it was."""
 
     @property
     def email(self) -> str:
@@ -179,16 +196,21 @@ def _agents(random: Random, conversations: int) -> tuple[PlannedAgent, ...]:
 def _customer(random: Random, number: int, opening: str, at: timedelta) -> PlannedCustomer:
     # The first few customers carry what every day must show; their channels are such that agents must accept by hand.
     must_show = (Mishap.OFFER_IGNORED, Mishap.OFFER_DECLINED, Mishap.OWNER_SILENT)
-    mishap = must_show[number % len(must_show)] if number < len(must_show) or random.random() < 0.06 else Mishap.NONE  # noqa: PLR2004 -- a share
+    is_unlucky = number < len(must_show) or (random.random() < SHARE_OF_MISHAPS and number not in SHOWS_REACTION)
+    mishap = must_show[number % len(must_show)] if is_unlucky else Mishap.NONE
     by_hand = (Channel.WEB_CHAT, Channel.SMS, Channel.WHATSAPP)
     channel = random.choice(by_hand) if mishap is not Mishap.NONE else random.choice((*by_hand, Channel.EMAIL))
     others = [other for other in (*by_hand, Channel.EMAIL) if other is not channel]
+    led = _reaction(random, number) if mishap is Mishap.NONE else None
+    if led is not None:
+        channel = random.choice(by_hand)
     returns = number == 0 or random.random() < 0.1  # noqa: PLR2004 -- a share
-    elsewhere = random.random() < 1 / 3 or number == 1
+    # Who is led to video says nothing else meanwhile, so that a plain no is the answer to that.
+    elsewhere = (random.random() < 1 / 3 or number == 1) and led is None
     at_once = number == 1 or random.random() < 0.3  # noqa: PLR2004 -- a share
     calls = elsewhere and (number == 1 or random.random() < 0.5)  # noqa: PLR2004 -- a share
     # A letter is fetched later than a text message is taken: the agent is to find the stray one the younger.
-    can_stray = mishap is Mishap.NONE and channel is not Channel.EMAIL and not elsewhere and not returns
+    can_stray = mishap is Mishap.NONE and channel is not Channel.EMAIL and not elsewhere and not returns and led is None
     strays = can_stray and (number == 5 or random.random() < 0.12)  # noqa: PLR2004 -- a share
     return PlannedCustomer(
         number=number,
@@ -204,12 +226,21 @@ def _customer(random: Random, number: int, opening: str, at: timedelta) -> Plann
         stray=Line(Channel.SMS, random.choice(FROM_ANOTHER_PHONE), timedelta(0)) if strays else None,
         follow_ups=tuple(
             Line(channel, random.choice(FOLLOW_UPS), _soon(random), sent_twice=random.random() < 0.05)  # noqa: PLR2004 -- a share
-            for _ in range(random.choice((0, 1, 1, 2)))
+            for _ in range(0 if led else random.choice((0, 1, 1, 2)))
         ),
         thanks=Line(channel, random.choice(THANKS), _soon(random)) if not strays and random.random() < 0.5 else None,  # noqa: PLR2004 -- a share
         comes_back=Line(channel, random.choice(COMING_BACK), timedelta(minutes=3)) if returns else None,
         mishap=mishap,
+        led_to_video=led,
+        score=random.choice((3, 4, 5, 6, 6, 7, 7)) if not elsewhere and random.random() < SHARE_THAT_SCORES else None,
     )
+
+
+def _reaction(random: Random, number: int) -> Reaction | None:
+    """The customers after those with mishaps show each reaction once; later ones are drawn."""
+    if number in SHOWS_REACTION:
+        return tuple(Reaction)[SHOWS_REACTION.index(number)]
+    return random.choice(tuple(Reaction)) if random.random() < SHARE_LED_TO_VIDEO else None
 
 
 def _soon(random: Random) -> timedelta:

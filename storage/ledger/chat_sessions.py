@@ -26,7 +26,8 @@ where t.channel = 'web_chat' and t.account = %(account)s and t.thread_key = %(se
   and e.transaction < pg_snapshot_xmin(pg_current_snapshot())
   and ((e.kind = any(%(states)s) and e.conversation_id = t.conversation_id)
        or (e.kind in ('message_received', 'message_passed_on') and m.direction = 'inbound')
-       or (e.kind = 'replied' and m.direction = 'outbound' and m.delivery = 'sent'))
+       or (e.kind in ('replied', 'suggestion_offered', 'suggestion_accepted', 'survey_asked')
+           and m.direction = 'outbound' and m.delivery = 'sent'))
 order by e.transaction, e.id
 limit %(limit)s
 """

@@ -14,6 +14,7 @@ that it only names are hints: see `storage.ledger.recognising`.
 
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from psycopg.errors import DeadlockDetected, UniqueViolation
@@ -22,6 +23,7 @@ from psycopg.types.json import Jsonb
 
 from domain.channels import Channel, MessageKind
 from domain.identity.addresses import NormalAddress
+from domain.suggestions.effort import read_score
 from storage.database import LedgerConnection
 from storage.ids import new_id
 from storage.ledger.intake_message import Intake, IntakeFile, TakenIn
@@ -36,8 +38,9 @@ from storage.ledger.opening import (
     previous_conversation,
 )
 from storage.ledger.recognising import recognise
-from storage.ledger.short_ways import LOOK, TELL, begun, continued, looked_for
+from storage.ledger.short_ways import LOOK, TELL, alone, begun, continued, looked_for
 from storage.ledger.suggesting import look_for_others
+from storage.ledger.surveys import awaited_survey, keep_score
 
 __all__ = ["Intake", "IntakeFile", "TakenIn", "take_in"]
 
@@ -181,7 +184,7 @@ async def take_in(connection: LedgerConnection, message: Intake) -> TakenIn:
 
     The connection is not in a transaction: this is one of its own. Nobody is notified of it here, see `Intakes`.
     """
-    message = _storable(message)
+    message = await _told_from_scores(connection, _storable(message))
     taken = await _stored(connection, message)
     # Also for a repeat: the first time may have ended before this.
     return await recognise(connection, message, taken)
@@ -203,6 +206,15 @@ async def _stored(connection: LedgerConnection, message: Intake) -> TakenIn:
     raise RuntimeError(f"lost {_MOST_RACES} races for one message")
 
 
+async def _told_from_scores(connection: LedgerConnection, message: Intake) -> Intake:
+    """A bare number from somebody who was asked for one is their answer to the survey, and nothing else."""
+    if message.kind is not MessageKind.MESSAGE or message.files or read_score(message.text) is None:
+        return message
+    async with alone(connection):
+        is_awaited = await awaited_survey(connection, message) is not None
+    return replace(message, kind=MessageKind.SURVEY_ANSWER) if is_awaited else message
+
+
 async def _take_in_once(connection: LedgerConnection, message: Intake) -> TakenIn:
     found = await _find(connection, message)
     if message.channel is Channel.EMAIL and _is_anothers(found):
@@ -219,6 +231,10 @@ async def _take_in_once(connection: LedgerConnection, message: Intake) -> TakenI
     message_id = await _store(connection, message, destination)
     if is_new and destination.identity_id is not None:
         await look_for_others(connection, destination.customer_id)
+    score = read_score(message.text) if message.kind is MessageKind.SURVEY_ANSWER else None
+    survey_id = await awaited_survey(connection, message) if score is not None else None
+    if score is not None and survey_id is not None:
+        await keep_score(connection, survey_id, score, "reply", datetime.now(UTC))
     return TakenIn(message_id, destination.place.conversation_id, destination.customer_id, destination.thread_id, False)
 
 

@@ -28,7 +28,8 @@ select (select count(*) from routing_decisions d
         where a.started_at >= %(since)s and a.started_at < %(until)s and a.offer_id is null)
 """
 _AGENTS: Final = """
-select a.id, a.pool, a.also_pools, a.cost_per_case, a.kind, a.skills, a.languages, a.capacity, a.channel_ceilings, a.preferences,
+select a.id, a.pool, a.also_pools, a.cost_per_case, a.kind, a.skills, a.languages, a.capacity, a.channel_ceilings,
+       a.preferences,
        array_agg(greatest(s.started_at, %(since)s) order by s.started_at) as since,
        array_agg(least(coalesce(s.ended_at, %(until)s), %(until)s) order by s.started_at) as until
 from agents a

@@ -10,7 +10,7 @@ from typing import Final
 
 from psycopg.types.json import Jsonb
 
-from domain.channels import Channel
+from domain.channels import Channel, MessageKind
 from storage.database import LedgerConnection
 from storage.ids import new_id
 from storage.ledger.intake_message import Intake, TakenIn
@@ -138,7 +138,7 @@ with customer as (
 
 async def continued(connection: LedgerConnection, message: Intake) -> TakenIn | None:
     """The message in the thread its sender is known by; None when it is not that simple."""
-    if message.channel is Channel.EMAIL or message.files:
+    if message.channel is Channel.EMAIL or message.files or message.kind is MessageKind.SURVEY_ANSWER:
         return None
     return await _by_itself(connection, _CONTINUE, {**looked_for(message), **_written(message)})
 

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 from psycopg.types.json import Jsonb
+from pydantic import JsonValue
 
 from domain.conversation.commands import (
     Absorb,
@@ -31,11 +32,15 @@ from domain.conversation.refusals import Refusal, RefusalCode
 from domain.conversation.state import ConversationState
 from storage.database import LedgerConnection
 from storage.ledger.alerts import keep_alerts
+from storage.ledger.journey import JourneyHouse, messages_of, write_journey
 from storage.ledger.passing_on import pass_on
+from storage.ledger.recorded import recorded
 
 Kind = TypeVar("Kind")
 
-_STANDING: Final = "select step, state, customer_id from conversations where id = %s for no key update"
+_NO_HOUSE: Final = JourneyHouse()
+
+_STANDING: Final = "select step, state, customer_id, intent from conversations where id = %s for no key update"
 _UNABSORBED: Final = "select from merges where heir_id = %s and absorbed_at is null"
 _ABSORB: Final = "update merges set absorbed_at = %s where id = %s and heir_id = %s and absorbed_at is null"
 
@@ -208,10 +213,12 @@ async def write_step(
     commands: Sequence[Command],
     at: datetime,
     pushed_channels: frozenset[str],
+    house: JourneyHouse = _NO_HOUSE,
 ) -> tuple[str, ...]:
     """Write a step in a transaction of its own; returns the ids of the replies that must be carried to their channel.
 
-    `state` is the conversation after the step; `pushed_channels` are those whose replies somebody has to carry out.
+    `state` is the conversation after the step; `pushed_channels` are those whose replies somebody has to carry out;
+    `house` is what suggestions and surveys are worded with.
     A step that is already written is not written again. Raises `Refusal` when the ledger does not carry it out: then
     nothing of it is written.
     """
@@ -236,7 +243,8 @@ async def write_step(
             for reply in record.of(SendReply)
             if await _send(connection, record, reply, pushed_channels)
         ]
-        await _tell(connection, record)
+        to_deliver += await write_journey(connection, state, commands, at, pushed_channels, house)
+        await _tell(connection, record, row[3])
         await _ring(connection, pools)
         return tuple(to_deliver)
 
@@ -400,15 +408,24 @@ async def _start_assignment(connection: LedgerConnection, record: _Record, comma
     )
 
 
-async def _tell(connection: LedgerConnection, record: _Record) -> None:
+async def _tell(connection: LedgerConnection, record: _Record, known_intent: str | None) -> None:
     """Clocks, the resolution record, the timeline, and the row everybody reads."""
     for resolved in record.of(RecordResolution):
         await _record_resolution(connection, record, resolved)
     async with connection.cursor() as cursor:
         if clocks := record.of(KeepClock):
             await cursor.executemany(_CLOCK, [_clock_row(record, kept) for kept in clocks])
-        if happened := record.of(Happened):
-            await cursor.executemany(_EVENT, [_event_row(record, number, line) for number, line in enumerate(happened)])
+        facts = await recorded(connection, record.state, record.shown, record.commands, known_intent)
+        happened = record.of(Happened)
+        if facts:
+            # The first line of the step carries its record; a step without a line gets one.
+            first = happened[0] if happened else Happened("recorded", record.at)
+            happened = [first, *happened[1:]]
+        if happened:
+            await cursor.executemany(
+                _EVENT,
+                [_event_row(record, number, line, {} if number else facts) for number, line in enumerate(happened)],
+            )
     await keep_alerts(
         connection,
         record.state,
@@ -489,7 +506,7 @@ def _clock_row(record: _Record, command: KeepClock) -> tuple[object, ...]:
     )
 
 
-def _event_row(record: _Record, number: int, line: Happened) -> tuple[object, ...]:
+def _event_row(record: _Record, number: int, line: Happened, facts: dict[str, JsonValue]) -> tuple[object, ...]:
     return (
         line.at,
         line.kind,
@@ -498,7 +515,7 @@ def _event_row(record: _Record, number: int, line: Happened) -> tuple[object, ..
         line.agent_id,
         record.shown.pool,
         record.shown.episode,
-        Jsonb(dict(line.facts)),
+        Jsonb({**dict(line.facts), **({"record": facts} if facts else {})}),
         f"{record.state.conversation_id}:{record.state.step}:{number}",
     )
 
@@ -534,6 +551,7 @@ def _projection_row(record: _Record) -> dict[str, object]:
 
 async def _still_to_deliver(connection: LedgerConnection, record: _Record) -> tuple[str, ...]:
     replies = [command.message_id for command in record.commands if isinstance(command, SendReply)]
+    replies += messages_of(record.commands)
     cursor = await connection.execute(
         "select id from messages where id = any(%s) and delivery in ('queued', 'sending')", (replies,)
     )

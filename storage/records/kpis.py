@@ -34,10 +34,13 @@ with journeys as (
     union all
     select j.conversation_id, c.id from journeys j join conversations c on c.merged_into = j.conversation_id
 ), stretches as (
-    select r.*, c.episode as newest_episode, c.queued_at as newest_queued_at,
+    select r.*,
            case when r.episode = 1 then r.opened_at else coalesce(r.queued_at, r.opened_at) end as began_at,
            lag(r.resolved_at) over journey as ended_before,
-           lead(coalesce(r.queued_at, r.opened_at)) over journey as followed_at
+           coalesce(lead(coalesce(r.queued_at, r.opened_at)) over journey, (
+               select min(e.at) from events e
+               where e.conversation_id = r.conversation_id and e.kind = 'reopened' and e.episode = r.episode + 1
+           )) as followed_at
     from journeys j join resolutions r using (conversation_id) join conversations c on c.id = r.conversation_id
     window journey as (partition by r.conversation_id order by r.episode)
 )
@@ -47,8 +50,17 @@ select s.conversation_id, s.episode, s.customer_id, s.intent, s.segment, s.pool,
        s.queued_at, s.accepted_at, s.first_response_at, s.end_reason = 'abandoned' as abandoned,
        coalesce(held.assigned, interval '0') as assigned, coalesce(held.wrap_up, interval '0') as wrap_up,
        s.offers, s.declines, s.timeouts, s.reroutes, s.transfers, s.misroutes, s.touches, s.touches_with_history,
-       (select count(*) - 1 from family f where f.survivor = s.conversation_id) as merged
+       (select count(*) - 1 from family f where f.survivor = s.conversation_id) as merged,
+       asked.id is not null as effort_asked, asked.score as effort_answer,
+       suggested.offered as suggestions_offered, suggested.accepted as suggestions_accepted,
+       suggested.resolved_there as suggestions_resolved_there
 from stretches s
+left join surveys asked on asked.conversation_id = s.conversation_id and asked.episode = s.episode
+left join lateral (
+    select count(*) as offered, count(*) filter (where g.state = 'accepted') as accepted,
+           count(*) filter (where g.resolved_there) as resolved_there
+    from suggestions g where g.conversation_id = s.conversation_id and g.episode = s.episode
+) as suggested on true
 left join lateral (
     select min(m.at) as first_at
     from family f join messages m on m.conversation_id = f.member
@@ -58,8 +70,7 @@ left join lateral (
 left join lateral (
     select sum(greatest(least(coalesce(a.ended_at, s.resolved_at), s.resolved_at)
                         - greatest(a.started_at, s.began_at), interval '0')) as assigned,
-           sum(greatest(least(coalesce(a.ended_at, s.resolved_at), coalesce(s.followed_at,
-                              case when s.newest_episode > s.episode then s.newest_queued_at end, 'infinity'))
+           sum(greatest(least(coalesce(a.ended_at, s.resolved_at), coalesce(s.followed_at, 'infinity'))
                         - greatest(a.started_at, s.resolved_at), interval '0')) as wrap_up
     from assignments a where a.conversation_id = s.conversation_id
 ) as held on true
@@ -83,12 +94,15 @@ from customers_of_range join resolutions r using (customer_id) join conversation
 where r.end_reason not in ('spam', 'bounce_storm')
 union all
 select coalesce(c.merged_into, c.id), c.episode, c.customer_id, c.intent,
-       case when c.episode = 1 then c.opened_at else coalesce(c.queued_at, c.opened_at) end
+       case when c.episode = 1 then c.opened_at else coalesce((
+           select min(e.at) from events e
+           where e.conversation_id = c.id and e.kind = 'reopened' and e.episode = c.episode
+       ), c.opened_at) end
 from customers_of_range join conversations c using (customer_id)
 where not exists (select from resolutions r where r.conversation_id = c.id and r.episode = c.episode)
 """
 # Present is who can be given work: those who are away, or did not respond to an offer, are not.
-_PRESENCE: Final = """
+PRESENCE: Final = """
 select p.agent_id, a.pool, p.capacity, p.started_at,
        coalesce(p.ended_at, greatest(p.started_at, %(now)s)) as ended_at
 from presence_spans p join agents a on a.id = p.agent_id
@@ -156,6 +170,11 @@ class _EpisodeRow:
     touches: int
     touches_with_history: int
     merged: int
+    effort_asked: bool
+    effort_answer: int | None
+    suggestions_offered: int
+    suggestions_accepted: int
+    suggestions_resolved_there: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +207,7 @@ async def kpi_records(database: Database, range_: TimeRange, now: datetime) -> K
         async with connection.cursor(row_factory=class_row(Opening)) as cursor:
             openings = await (await cursor.execute(_OPENINGS, asked)).fetchall()
         async with connection.cursor(row_factory=class_row(PresenceSpan)) as cursor:
-            presence = await (await cursor.execute(_PRESENCE, asked)).fetchall()
+            presence = await (await cursor.execute(PRESENCE, asked)).fetchall()
         async with connection.cursor(row_factory=class_row(_HandledRow)) as cursor:
             held = await (await cursor.execute(_HANDLED, asked)).fetchall()
     last_return = range_.end + RETURN_WINDOW
@@ -287,6 +306,11 @@ def _episode(row: _EpisodeRow, clocks: Sequence[EndedClock]) -> EpisodeRecord:
         touches=row.touches,
         touches_with_full_history=row.touches_with_history,
         merged=row.merged,
+        effort_asked=row.effort_asked,
+        effort_answer=row.effort_answer,
+        suggestions_offered=row.suggestions_offered,
+        suggestions_accepted=row.suggestions_accepted,
+        suggestions_resolved_there=row.suggestions_resolved_there,
         clocks=tuple(clocks),
     )
 

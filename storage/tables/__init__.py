@@ -14,6 +14,7 @@ from storage.tables.customers import (
     IdentitySuggestion,
 )
 from storage.tables.doors import ApiKey, IdempotencyKey, OutboxSignal, UnparsedMessage
+from storage.tables.journey import SuggestionRow, SurveyRow
 from storage.tables.lifecycle import Alert, ClockRow, LifecycleEvent, Resolution
 from storage.tables.merges import HandoverRow, Merge
 from storage.tables.policies import Calendar, ChannelAccount, Setting, SlaPolicyRow, WrapUpCode
@@ -56,6 +57,8 @@ __all__ = [
     "Setting",
     "Skill",
     "SlaPolicyRow",
+    "SuggestionRow",
+    "SurveyRow",
     "Thread",
     "UnparsedMessage",
     "WrapUpCode",

@@ -44,6 +44,7 @@ class Summary(msgspec.Struct):
     offers: dict[str, int]
     reroutes: int
     sla: dict[str, Verdicts]
+    suggestions: dict[str, int]
     kpis: dict[str, msgspec.Raw]
     violations: list[dict[str, str]]
 
@@ -82,6 +83,7 @@ async def test_a_small_day_shows_every_mishap_and_loses_nothing(tmp_path: Path) 
     assert summary.offers["accepted"] >= 12
     assert "pending" not in summary.offers
     assert summary.reroutes >= 1
+    assert summary.suggestions.keys() == {"accepted", "declined", "ignored"}
     assert summary.sla["owner_silence"].breached >= 1
     assert summary.sla["resolution"].met + summary.sla["resolution"].breached > summary.conversations  # one came back
     assert json.loads(bytes(summary.kpis["conversations"])) >= 12

@@ -25,6 +25,7 @@ from domain.conversation.commands import (
     SendReply,
     StartAssignment,
 )
+from domain.conversation.journey_commands import AskSurvey, EndSuggestion, JudgeSuggestion, OfferSwitch, OpenThread
 from domain.conversation.refusals import RefusalCode
 from domain.sla.clock import Clock
 from domain.sla.policy import Metric
@@ -87,6 +88,11 @@ class Tables:
     takes_clocks_over: bool = False
     """Whether clocks of another conversation come with this step: these may have been broken there."""
     alerts: list[str] = field(default_factory=list)
+    suggestions: dict[str, str] = field(default_factory=dict)
+    suggested: list[str] = field(default_factory=list)
+    judged: list[str] = field(default_factory=list)
+    threads: list[str] = field(default_factory=list)
+    surveys: list[str] = field(default_factory=list)
 
     def pending_offers(self) -> list[OfferRow]:
         return [offer for offer in self.offers.values() if offer.state == PENDING]
@@ -153,7 +159,7 @@ class Ledger:
             assert agent.load == agent.elsewhere + sum(held), f"{agent_id}: load {agent.load}, rows {held}"
             assert 0 <= agent.load <= CAPACITY, f"{agent_id}: load {agent.load}"
 
-    def _carry_out_one(  # noqa: C901, PLR0912 -- one case a command
+    def _carry_out_one(  # noqa: C901, PLR0912, PLR0915 -- one case a command
         self, command: Command, *, units: int, episode: int, now: datetime
     ) -> None:
         tables = self.tables
@@ -198,6 +204,24 @@ class Ledger:
             case RaiseAlert(alert_id):
                 assert alert_id not in tables.alerts, "an alert's id is used once"
                 tables.alerts.append(alert_id)
+            case OfferSwitch(suggestion_id, _, channel):
+                assert "offered" not in tables.suggestions.values(), "one open suggestion at a time"
+                assert channel not in tables.suggested, "nobody is asked twice for the same"
+                tables.suggestions[suggestion_id] = "offered"
+                tables.suggested.append(channel)
+            case EndSuggestion(suggestion_id, end):
+                assert tables.suggestions[suggestion_id] == "offered", "a suggestion is answered once"
+                tables.suggestions[suggestion_id] = end.value
+            case OpenThread(suggestion_id, thread_id):
+                assert thread_id not in tables.threads, "a channel joins once"
+                tables.threads.append(thread_id)
+            case JudgeSuggestion(suggestion_id):
+                assert tables.suggestions[suggestion_id] == "accepted", "only what was accepted is judged"
+                assert suggestion_id not in tables.judged, "a suggestion is judged once"
+                tables.judged.append(suggestion_id)
+            case AskSurvey(survey_id):
+                assert survey_id not in tables.surveys, "an episode is asked about once"
+                tables.surveys.append(survey_id)
             case Happened(kind):
                 tables.breaches_told += kind == "sla_breached"
             case _:

@@ -14,7 +14,7 @@ from simulator.busy_day.lines import (
     OPENING_LINES,
     THANKS,
 )
-from simulator.busy_day.plan import Mishap, plan_day
+from simulator.busy_day.plan import Mishap, Reaction, plan_day
 
 
 def test_the_same_seed_gives_the_same_day() -> None:
@@ -112,3 +112,18 @@ def test_addresses_of_two_customers_never_meet() -> None:
 def test_a_day_without_conversations_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         plan_day(1, 0)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_every_day_of_six_shows_each_reaction_to_a_suggestion(seed: int) -> None:
+    customers = plan_day(seed, 6).customers
+    led = [one for one in customers if one.led_to_video]
+    assert {one.led_to_video for one in led} == set(Reaction)
+    assert all(one.elsewhere is None and not one.follow_ups for one in led)
+    assert all(one.opening.channel is not Channel.EMAIL for one in led)
+
+
+def test_who_is_asked_how_easy_it_was_answers_on_the_channel_they_wrote_on_last() -> None:
+    scoring = [one for one in plan_day(9, 300).customers if one.score is not None]
+    assert len(scoring) > 50
+    assert all(one.elsewhere is None for one in scoring)

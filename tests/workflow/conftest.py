@@ -179,7 +179,7 @@ def triage(tmp_path_factory: pytest.TempPathFactory) -> MessageTriage:
 @pytest.fixture
 async def floor(database: Database, temporal: Client, triage: MessageTriage) -> AsyncIterator[Floor]:
     client = Client(temporal.service_client, namespace=temporal.namespace, data_converter=DATA_CONVERTER)
-    steps = ConversationSteps(database, triage)
+    steps = ConversationSteps(database, triage, SECRET)
     async with (
         conversation_worker(client, steps, Deliveries(database, SealedBox(SECRET))),
         dispatcher_worker(client, database),

@@ -1,0 +1,305 @@
+"""The records of the KPIs, folded from the log of what happened and from nothing else.
+
+The report of the tables and that of the log must be the same: what a table says and the log does not, nobody could
+explain. Each line of a conversation may carry the record that its step left: assignments begun and ended, clocks that
+came to a verdict, the resolution.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from domain.channels import Channel
+from domain.kpis.records import EndedClock, EpisodeRecord, HandledSpan, Opening
+from domain.sla.clock import ClockState
+from domain.sla.policy import Metric
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+_COUNTED = {
+    "offered": "offers",
+    "offer_declined": "declines",
+    "offer_timed_out": "timeouts",
+    "rerouted": "reroutes",
+    "transferred": "transfers",
+}
+_ZERO = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One event, in the order of the log."""
+
+    at: datetime
+    kind: str
+    conversation_id: str
+    customer_id: str | None
+    episode: int
+    data: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecords:
+    """`unforeseen` are the handled spans that no routing decision had a match for."""
+
+    episodes: tuple[EpisodeRecord, ...]
+    openings: tuple[Opening, ...]
+    handled: tuple[HandledSpan, ...]
+    unforeseen: tuple[HandledSpan, ...]
+
+
+@dataclass(slots=True)
+class _Assignment:
+    agent_id: str
+    pool: str
+    episode: int
+    units: int
+    match: float | None
+    full_history: bool
+    started_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(slots=True)
+class _Story:
+    """One conversation as its lines tell it; what belongs to an episode is kept by the episode's number."""
+
+    customer_id: str = ""
+    opened_at: datetime | None = None
+    intent: str | None = None
+    newest_episode: int = 1
+    reopened_at: dict[int, datetime] = field(default_factory=dict)
+    counts: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    assignments: dict[str, _Assignment] = field(default_factory=dict)
+    clocks: dict[tuple[int, str, int], EndedClock] = field(default_factory=dict)
+    resolutions: dict[int, dict[str, Json]] = field(default_factory=dict)
+    answers: dict[int, int | None] = field(default_factory=dict)
+    inbound: list[datetime] = field(default_factory=list)
+    merged_into: str | None = None
+
+
+def records_from_log(lines: Iterable[LogLine], now: datetime) -> LogRecords:
+    """Fold the log; what has not ended counts until `now`."""
+    stories: defaultdict[str, _Story] = defaultdict(_Story)
+    suggested_in: dict[str, int] = {}
+    written: dict[str, tuple[str, datetime]] = {}
+    for line in lines:
+        if line.kind == "message_received":
+            written[str(line.data["message_id"])] = (line.conversation_id, line.at)
+        elif line.kind == "message_passed_on":
+            # It reached a conversation after its end, and belongs to the one that took it.
+            message_id = str(line.data["message_id"])
+            written[message_id] = (line.conversation_id, written[message_id][1])
+        _take(stories[line.conversation_id], line, suggested_in)
+    for conversation_id, at in written.values():
+        stories[conversation_id].inbound.append(at)
+    survivors = {identity: _survivor(stories, identity) for identity in stories}
+    families: defaultdict[str, list[str]] = defaultdict(list)
+    for identity, survivor in survivors.items():
+        families[survivor].append(identity)
+    episodes: list[EpisodeRecord] = []
+    openings: list[Opening] = []
+    handled: list[tuple[_Assignment, datetime]] = []
+    for identity, story in stories.items():
+        if story.merged_into is None:
+            family = [stories[member] for member in families[identity]]
+            episodes += _episodes(identity, story, family)
+        openings += _openings(survivors[identity], story)
+        handled += [(one, one.ended_at or max(now, one.started_at)) for one in story.assignments.values()]
+    handled.sort(key=lambda pair: (pair[0].agent_id, pair[0].started_at))
+    spans = [
+        (one.match, HandledSpan(one.agent_id, one.pool, one.units, one.match or 0.0, one.started_at, ended_at))
+        for one, ended_at in handled
+    ]
+    return LogRecords(
+        episodes=tuple(sorted(episodes, key=lambda one: (one.conversation_id, one.episode))),
+        openings=tuple(openings),
+        handled=tuple(span for match, span in spans if match is not None),
+        unforeseen=tuple(span for match, span in spans if match is None),
+    )
+
+
+def _take(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
+    story.customer_id = story.customer_id or line.customer_id or ""
+    match line.kind:
+        case "conversation_opened":
+            story.opened_at = line.at
+        case "reopened":
+            story.newest_episode = max(story.newest_episode, line.episode)
+            story.reopened_at[line.episode] = line.at
+        case "merged":
+            story.merged_into = str(line.data["into"])
+        case kind if kind in _COUNTED:
+            story.counts[line.episode][_COUNTED[kind]] += 1
+            if kind == "transferred" and line.data.get("to_agent") is None:
+                story.counts[line.episode]["misroutes"] += 1
+        case _:
+            _take_journey(story, line, suggested_in)
+    record = line.data.get("record")
+    if isinstance(record, dict):
+        _keep(story, record)
+
+
+def _take_journey(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
+    """An answer counts where the suggestion was made, however much later it comes."""
+    match line.kind:
+        case "suggestion_offered":
+            suggested_in[str(line.data["suggestion_id"])] = line.episode
+            story.counts[line.episode]["suggestions_offered"] += 1
+        case "suggestion_accepted":
+            story.counts[suggested_in[str(line.data["suggestion_id"])]]["suggestions_accepted"] += 1
+        case "suggestion_judged" if line.data["outcome"] == "resolved_there":
+            story.counts[suggested_in[str(line.data["suggestion_id"])]]["suggestions_resolved_there"] += 1
+        case "survey_asked":
+            story.answers.setdefault(line.episode, None)
+        case "survey_answered":
+            story.answers[line.episode] = int(str(line.data["score"]))
+        case _:
+            pass
+
+
+def _keep(story: _Story, record: Mapping[str, Json]) -> None:
+    for row in _rows(record.get("assignments")):
+        story.assignments[str(row["id"])] = _Assignment(
+            agent_id=str(row["agent_id"]),
+            pool=str(row["pool"]),
+            episode=int(str(row["episode"])),
+            units=int(str(row["units"])),
+            match=None if row["match"] is None else float(str(row["match"])),
+            full_history=bool(row["full_history"]),
+            started_at=_instant(row["started_at"]),
+            ended_at=_maybe(row["ended_at"]),
+        )
+    for row in _rows(record.get("clocks")):
+        episode, number = int(str(row["episode"])), int(str(row["number"]))
+        story.clocks[episode, str(row["metric"]), number] = EndedClock(
+            Metric(str(row["metric"])),
+            ClockState(str(row["state"])),
+            _instant(row["started_at"]),
+            _maybe(row["ended_at"]),
+            timedelta(seconds=float(str(row["business_seconds"]))),
+        )
+    if "intent" in record:
+        story.intent = _name(record["intent"])
+    resolution = record.get("resolution")
+    if isinstance(resolution, dict):
+        story.resolutions.setdefault(int(str(resolution["episode"])), resolution)
+
+
+def _episodes(identity: str, story: _Story, family: list[_Story]) -> list[EpisodeRecord]:
+    inbound = sorted(at for one in family for at in one.inbound)
+    found: list[EpisodeRecord] = []
+    ended_before: datetime | None = None
+    for number in sorted(story.resolutions):
+        row = story.resolutions[number]
+        began, resolved = _began(number, row), _instant(row["resolved_at"])
+        first = next((at for at in inbound if (ended_before is None or at > ended_before) and at <= resolved), began)
+        held, wrap_up = _held(story, number, began, resolved)
+        counts = story.counts[number]
+        touches = [one for one in story.assignments.values() if one.episode == number and one.started_at <= resolved]
+        found.append(
+            EpisodeRecord(
+                conversation_id=identity,
+                episode=number,
+                customer_id=story.customer_id,
+                intent=_name(row["intent"]),
+                segment=str(row["segment"]),
+                pool=str(row["pool"]),
+                agent_id=_name(row["agent_id"]),
+                channels=tuple(Channel(str(name)) for name in _list(row["channels"])),
+                first_channel=Channel(str(row["first_channel"])),
+                opened_at=began,
+                first_inbound_at=first,
+                resolved_at=resolved,
+                business_time=timedelta(seconds=float(str(row["business_seconds"]))),
+                queued_at=_maybe(row["queued_at"]),
+                accepted_at=_maybe(row["accepted_at"]),
+                first_response_at=_maybe(row["first_response_at"]),
+                abandoned=row["end_reason"] == "abandoned",
+                handle_time=held,
+                wrap_up_time=wrap_up,
+                offers=counts["offers"],
+                declines=counts["declines"],
+                timeouts=counts["timeouts"],
+                reroutes=counts["reroutes"],
+                transfers=counts["transfers"],
+                misroutes=counts["misroutes"],
+                touches=len(touches),
+                touches_with_full_history=sum(one.full_history for one in touches),
+                merged=len(family) - 1,
+                clocks=tuple(
+                    clock
+                    for (episode, _, _), clock in sorted(story.clocks.items(), key=lambda pair: pair[0])
+                    if episode == number
+                ),
+                effort_asked=number in story.answers,
+                effort_answer=story.answers.get(number),
+                suggestions_offered=counts["suggestions_offered"],
+                suggestions_accepted=counts["suggestions_accepted"],
+                suggestions_resolved_there=counts["suggestions_resolved_there"],
+            )
+        )
+        ended_before = resolved
+    return found
+
+
+def _began(number: int, row: Mapping[str, Json]) -> datetime:
+    opened = _instant(row["opened_at"])
+    return opened if number == 1 else _maybe(row["queued_at"]) or opened
+
+
+def _held(story: _Story, number: int, began: datetime, resolved: datetime) -> tuple[timedelta, timedelta]:
+    """Assigned time until the resolve, and wrap-up from there to the next episode: cut by instants."""
+    following = story.resolutions.get(number + 1)
+    if following is not None:
+        followed: datetime | None = _began(number + 1, following)
+    else:
+        followed = story.reopened_at.get(number + 1)
+    held = wrap_up = _ZERO
+    for one in story.assignments.values():
+        end = one.ended_at or resolved
+        held += max(min(end, resolved) - max(one.started_at, began), _ZERO)
+        until = end if followed is None else min(end, followed)
+        wrap_up += max(until - max(one.started_at, resolved), _ZERO)
+    return held, wrap_up
+
+
+def _openings(identity: str, story: _Story) -> list[Opening]:
+    """What has begun and not ended; what has ended knows its own beginning."""
+    found = [
+        Opening(identity, number, story.customer_id, _name(row["intent"]), _began(number, row))
+        for number, row in story.resolutions.items()
+    ]
+    newest = story.newest_episode
+    if newest not in story.resolutions:
+        at = story.opened_at if newest == 1 else story.reopened_at.get(newest)
+        if at is not None:
+            found.append(Opening(identity, newest, story.customer_id, story.intent, at))
+    return found
+
+
+def _survivor(stories: Mapping[str, _Story], identity: str) -> str:
+    while (into := stories[identity].merged_into) is not None and into in stories:
+        identity = into
+    return identity
+
+
+def _rows(value: Json) -> list[dict[str, Json]]:
+    return [row for row in _list(value) if isinstance(row, dict)]
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _name(value: Json) -> str | None:
+    return None if value is None else str(value)
+
+
+def _instant(value: Json) -> datetime:
+    return datetime.fromisoformat(str(value))
+
+
+def _maybe(value: Json) -> datetime | None:
+    return None if value is None else _instant(value)
