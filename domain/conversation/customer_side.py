@@ -144,13 +144,14 @@ def begin_episode(draft: Draft, at: datetime, *, by: str) -> None:
 def customer_left(draft: Draft, event: CustomerLeft) -> None:
     """Who leaves before anybody accepted has abandoned; a conversation in work is its agent's to resolve.
 
-    One that had gone idle is nobody's: when its customer leaves for good, the chat was ended by them.
+    One that had gone idle is nobody's: when its customer leaves for good, the chat was ended by them, unless they were
+    promised a call.
     """
     state = draft.state
     if state.phase.is_final:
         return
     draft.happened("customer_left", agent=state.agent_id, thread_id=event.thread_id)
-    is_idle = state.phase is Phase.PENDING_CUSTOMER and state.assignment is None
+    is_idle = state.phase is Phase.PENDING_CUSTOMER and state.assignment is None and state.journey.callback is None
     if not (state.phase.is_waiting or is_idle) or set(state.threads) - {event.thread_id}:
         return
     draft.leave_queue()

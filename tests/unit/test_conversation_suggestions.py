@@ -160,7 +160,11 @@ def test_a_long_wait_is_looked_at_once_in_an_episode() -> None:
 def test_a_clock_at_risk_suggests_the_faster_channel() -> None:
     talk = Conversation(led(RISK)).queued()
     talk.passes(5 * MINUTE)
-    assert talk.timeline() == ["sla_warning", "suggestion_offered"]
+    assert talk.timeline() == ["sla_warning"]
+    talk.passes(3 * MINUTE)
+    assert talk.timeline() == ["urgency_raised"]
+    talk.passes(1 * MINUTE)
+    assert talk.timeline() == ["suggestion_due", "suggestion_offered"]
     assert facts(talk, "suggestion_offered")["reason"] == "sla_at_risk"
 
 
