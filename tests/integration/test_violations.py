@@ -260,6 +260,12 @@ async def test_an_acknowledged_message_without_a_row_is_seen(ledger: LedgerConne
 
 async def test_the_figures_of_the_day_are_counted_from_the_rows(ledger: LedgerConnection) -> None:
     await ledger.execute(BREAKS["message_stored_more_than_once"].encode())
+    await ledger.execute(
+        "insert into suggestions (id, conversation_id, customer_id, episode, channel, from_channel, cause, came_back,"
+        " state, offered_at, expires_at)"
+        " select 'sug_1', id, customer_id, 1, 'video', 'web_chat', 'agent', false, 'declined', now(), now()"
+        " from conversations limit 1"
+    )
 
     assert await day_figures(ledger) == DayFigures(
         messages_stored=2,
@@ -269,4 +275,5 @@ async def test_the_figures_of_the_day_are_counted_from_the_rows(ledger: LedgerCo
         offers={"accepted": 2},
         reroutes=0,
         sla={"first_response": SlaFigures(met=0, breached=1)},
+        suggestions={"declined": 1},
     )
