@@ -154,3 +154,26 @@ async def test_a_merge_is_undone_with_the_transaction_it_belongs_to(ledger: Merg
         assert merged.merge_id is not None
         await connection.rollback()
     assert await ledger.sql("select count(*) from conversations where state <> 'merged'") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("damage", "checker"),
+    [
+        ("update messages set conversation_id = %(loser)s where text = 'second'", "message_left_with_merged"),
+        ("update threads set conversation_id = %(loser)s where id = %(thread)s", "message_left_with_merged"),
+        ("update conversations set merged_into = id where id = %(loser)s", "merged_without_survivor"),
+        ("update conversations set state = 'queued' where id = %(loser)s", "merged_without_survivor"),
+        ("update assignments set ended_at = null where conversation_id = %(loser)s", "load_is_not_what_is_held"),
+    ],
+)
+async def test_a_merge_done_by_halves_is_a_violation(ledger: MergeLedger, damage: str, checker: str) -> None:
+    ada, bea = await ledger.says("ada", "first"), await ledger.says("bea", "second")
+    await ledger.agent("agt_1")
+    for taken in (ada, bea):
+        await ledger.assigned(taken.conversation_id, "agt_1")
+    merged = await ledger.merge(ada.conversation_id, bea.conversation_id)
+    await no_violations(ledger)
+    async with ledger.database.ledger.connection() as connection:
+        await connection.execute(damage.encode(), {"loser": merged.loser_id, "thread": bea.thread_id})
+    async with ledger.database.ledger.connection() as connection:
+        assert checker in {found.checker for found in await violations(connection)}
