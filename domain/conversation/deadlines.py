@@ -56,7 +56,7 @@ def deadlines(state: ConversationState) -> list[NextDeadline]:
             found.append(NextDeadline(sla.at, Due.SLA_BREACH, f"{name} due, {segment} {target}"))
     if state.wrap_up is not None:
         found.append(NextDeadline(state.wrap_up.ends_at, Due.WRAP_UP, "wrap-up ends"))
-    if state.hold_until is not None:
+    if state.hold_until is not None and state.phase is Phase.ON_HOLD:
         found.append(NextDeadline(state.hold_until, Due.HOLD, "hold ends"))
     if state.case is not None:
         rules = state.case.rules

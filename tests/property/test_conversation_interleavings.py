@@ -538,7 +538,7 @@ class ConversationMachine(RuleBasedStateMachine):
     @invariant()
     def every_alert_and_every_limit_has_its_place(self) -> None:
         assert len(self.ledger.tables.alerts) == self.state.alerts
-        assert self.state.hold_until is None or self.state.phase is Phase.ON_HOLD
+        assert self.state.hold_until is None or self.state.phase in {Phase.ON_HOLD, Phase.MERGED}
 
     @invariant()
     def it_is_always_somebodys_turn(self) -> None:
