@@ -19,7 +19,7 @@ from domain.suggestions.reach import Customer, ways_to
 from domain.suggestions.rules import SUGGESTED_CHANNELS, Cause
 from domain.suggestions.waits import ENOUGH_WAITS, ExpectedWait, where_to_begin
 from storage.ledger.case_facts import calendar_from
-from storage.ledger.journey_facts import read_calendars, read_reach, read_waits
+from storage.ledger.journey_facts import channels_of_ours, read_calendars, read_reach, read_waits
 from storage.records.settings import settings_document
 from storage.records.suggestions import suggestion_of_channel, suggestions_of
 from storage.tables import SuggestionRow
@@ -153,10 +153,7 @@ async def _standing(
     now = datetime.now(UTC)
     named = [calendar for _, calendar in settings.suggestions.hours]
     async with context.database.ledger.connection() as connection:
-        cursor = await connection.execute(
-            "select channel from channel_accounts where active group by channel order by min(created_at)"
-        )
-        accounts = [str(row[0]) for row in await cursor.fetchall()]
+        accounts = await channels_of_ours(connection)
         calendars = await read_calendars(connection, named, now)
         waits = await read_waits(connection, now, ENOUGH_WAITS)
         # Somebody unknown may use every way there is: they will prove their address by using it.

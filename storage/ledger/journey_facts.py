@@ -33,6 +33,7 @@ select u.preferred_channels, u.preferred_hours, u.time_zone,
                  and r.conversation_id is distinct from %(conversation)s::text) as came_back
 from customers u where u.id = %(customer)s
 """
+_OURS: Final = "select channel from channel_accounts where active group by channel order by min(created_at)"
 _SHORT: Final = "select id, text from messages where id = any(%s) and length(text) <= %s"
 _OUTCOMES: Final = """
 select intent, channel, came_back, resolved_there from suggestions
@@ -154,6 +155,12 @@ async def read_calendars(connection: LedgerConnection, named: Sequence[str], at:
     for identity, name, zone, weekly, holidays in await cursor.fetchall():
         found[str(identity)] = found[str(name)] = calendar_from(str(zone), weekly, holidays, at)
     return found
+
+
+async def channels_of_ours(connection: LedgerConnection) -> list[str]:
+    """The channels with an active account, the one we have had for longest first."""
+    cursor = await connection.execute(_OURS)
+    return [str(row[0]) for row in await cursor.fetchall()]
 
 
 async def read_waits(connection: LedgerConnection, at: datetime, enough: int) -> tuple[ExpectedWait, ...]:
