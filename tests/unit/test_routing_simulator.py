@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -6,18 +7,24 @@ from domain.routing.presets import live_calls, tickets
 from domain.routing.success import SuccessLearner
 from simulator.routing.baselines import (
     BestAvailable,
+    Bullseye,
     FirstComeLongestIdle,
+    GeneralisedCMu,
     GreedyBestPair,
+    HighestSpareCapacity,
+    MaxWeight,
     PriorityFirst,
     PunctualFirst,
     RoundRobin,
     ShortestPunctualFirst,
     SkillsWithTimeout,
+    SpecialistFirst,
+    shares_of_intents,
 )
 from simulator.routing.bound import fluid_score
 from simulator.routing.call_log import CallTraces, read_calls
 from simulator.routing.engine import Router, simulate
-from simulator.routing.generated import generated_day
+from simulator.routing.generated import generated_day, generated_resolutions
 from simulator.routing.incident_log import incident_trace, read_incidents
 from simulator.routing.measures import measure, over_seeds
 from simulator.routing.ours import WholeQueue
@@ -78,6 +85,11 @@ ROUTERS = (
     PunctualFirst,
     ShortestPunctualFirst,
     RoundRobin,
+    HighestSpareCapacity,
+    GeneralisedCMu,
+    MaxWeight,
+    lambda: SpecialistFirst({}),
+    lambda: Bullseye(NOTHING_LEARNED, timedelta(seconds=15)),
     lambda: SkillsWithTimeout(NOTHING_LEARNED, timedelta(seconds=30)),
     lambda: BestAvailable(NOTHING_LEARNED),
     lambda: GreedyBestPair(NOTHING_LEARNED),
@@ -92,6 +104,56 @@ def test_every_router_accounts_for_every_case_once_and_repeats_itself(router: ty
     run = simulate(trace, router())
     assert sorted(one.case.case_id for one in run.outcomes) == sorted(one.case_id for one in trace.cases)
     assert simulate(trace, router()) == run
+
+
+def who_got_what(trace: Trace, router: Router) -> dict[str, str | None]:
+    return {one.case.case_id: one.agent_id for one in simulate(trace, router).outcomes}
+
+
+def there(name: str, **changes: object) -> TraceAgent:
+    return replace(one_agent(), agent_id=name, **changes)
+
+
+def test_spare_capacity_is_a_share_and_not_a_number_of_units() -> None:
+    chats = tuple(replace(call(f"chat-{at}", at), units=34) for at in range(3))
+    trace = Trace("t", chats, (there("big", capacity=200), there("small", capacity=100)))
+    assert who_got_what(trace, HighestSpareCapacity()) == {"chat-0": "big", "chat-1": "small", "chat-2": "big"}
+
+
+def test_the_inner_ring_is_asked_first_and_the_next_opens_in_its_time() -> None:
+    history = generated_resolutions(seed=2, agents=2, count=3_000)
+    learner = SuccessLearner()
+    learner.learn_all(history)
+    known = learner.model()
+    loan = replace(call("loan", 0), intent="loan")
+    odds = {name: known.probability(name, "loan", None, "", "voice").value for name in ("agent-000", "agent-001")}
+    best, other = max(odds, key=odds.__getitem__), min(odds, key=odds.__getitem__)
+    both = Trace("t", (loan,), (there(best), there(other)))
+    assert who_got_what(both, Bullseye(known, timedelta(seconds=15))) == {"loan": best}
+    (alone,) = simulate(Trace("t", (loan,), (there(other),)), Bullseye(known, timedelta(seconds=15))).outcomes
+    assert (alone.agent_id, alone.waited) == (other, timedelta(seconds=30))
+
+
+def test_the_specialist_of_a_kind_takes_it_before_who_does_everything() -> None:
+    shares = {"ann": {"card": 0.2, "loan": 0.8}, "bob": {"card": 1.0}}
+    cards = Trace("t", (replace(call("card", 0), intent="card"),), (there("ann"), there("bob")))
+    assert who_got_what(cards, SpecialistFirst(shares)) == {"card": "bob"}
+    assert shares_of_intents(generated_resolutions(seed=1, agents=1, count=4)).keys() == {"agent-000"}
+
+
+def test_gc_mu_takes_the_short_one_of_equal_waits_and_max_weight_the_longer_queue() -> None:
+    first = call("first", 0, work=30)
+    waiting = (call("long", 5, work=300), replace(call("short", 5, work=60), intent="short"))
+    assert [
+        one.case.case_id for one in simulate(Trace("t", (first, *waiting), (one_agent(),)), GeneralisedCMu()).outcomes
+    ] == [
+        "first",
+        "short",
+        "long",
+    ]
+    crowd = tuple(replace(call(f"card-{at}", 10, work=100), intent="card") for at in range(3))
+    queue = Trace("t", (first, replace(call("loan", 5, work=100), intent="loan"), *crowd), (one_agent(),))
+    assert [one.case.case_id for one in simulate(queue, MaxWeight()).outcomes][1] == "card-0"
 
 
 def test_no_router_beats_the_fluid_bound() -> None:
