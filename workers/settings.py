@@ -1,10 +1,25 @@
 """What a process is told by its environment; every name starts with `BATON_`."""
 
 import base64
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SHORTEST_SECRET: Final = 32
+
+
+def _holds_a_key(written: str) -> str:
+    try:
+        key = base64.b64decode(written, validate=True)
+    except ValueError as error:
+        raise ValueError("is not base64") from error
+    if len(key) < _SHORTEST_SECRET:
+        raise ValueError(f"needs at least {_SHORTEST_SECRET} random bytes")
+    return written
+
+
+Secret = Annotated[str, AfterValidator(_holds_a_key)]
 
 
 class ProcessSettings(BaseSettings):
@@ -19,8 +34,8 @@ class ProcessSettings(BaseSettings):
     temporal_address: str = "127.0.0.1:7233"
     temporal_namespace: str = "default"
     temporal_ui_url: str = "http://127.0.0.1:8233"
-    secret: str = Field(min_length=40)
-    older_secrets: list[Annotated[str, Field(min_length=40)]] = Field(default_factory=list)
+    secret: Secret
+    older_secrets: list[Secret] = Field(default_factory=list)
     embedded: bool = False
     api_host: str = "127.0.0.1"
     api_port: int = 8080

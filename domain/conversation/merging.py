@@ -57,6 +57,7 @@ def merged_away(draft: Draft, event: MergedAway) -> None:
         offer=None,
         assignment=None,
         wrap_up=None,
+        hold_until=None,
         idle_since=None,
         unanswered_since=None,
         resolved_at=draft.state.resolved_at or event.at,

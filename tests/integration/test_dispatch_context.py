@@ -272,9 +272,8 @@ async def test_an_owner_who_is_full_is_waited_for_no_longer_than_the_grace(datab
     await set_setting(database, "owner_grace_seconds", 60)
     await add_agent(database, "agt_owner", capacity=34, load=34)
     await add_agent(database, "agt_other")
-    known = {"affinity_agent": "agt_owner", "affinity_at": datetime.now(UTC)}
-    await add_ticket(database, "con_fresh", waited=timedelta(seconds=55), **known)
-    await add_ticket(database, "con_waited", waited=timedelta(seconds=61), **known)
+    await add_ticket(database, "con_fresh", waited=timedelta(seconds=55), owner="agt_owner")
+    await add_ticket(database, "con_waited", waited=timedelta(seconds=61), owner="agt_owner")
     done = await matched(database)
     assert await offered(database) == {"con_waited": "agt_other"}
     [left] = done.unmatched

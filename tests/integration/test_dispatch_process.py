@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import os
 import signal
 import sys
@@ -30,7 +31,7 @@ from workers.settings import ProcessSettings
 from workflows.dispatcher import DispatchPool, dispatcher_id
 
 ROOT = Path(__file__).parents[2]
-SECRET = "made-up-for-the-tests-0123456789-0123456789"
+SECRET = base64.b64encode(b"made-up-for-the-tests-0123456789").decode()
 
 DISPATCHER = """
 import asyncio

@@ -3,9 +3,11 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
 
+from workers.settings import ProcessSettings
 from workflows.payload_codec import (
     ENCODING,
     PayloadNotOurs,
@@ -72,3 +74,9 @@ def test_a_pass_opens_its_own_deployment_only() -> None:
     assert may_decode(SECRET, codec_pass(SECRET))
     assert not may_decode(OLDER, codec_pass(SECRET))
     assert not may_decode(SECRET, "é")
+
+
+@pytest.mark.parametrize("secret", ["", "not base64 at all, but long enough to be one", "c2hvcnQ="])
+def test_a_process_does_not_start_with_a_secret_that_is_no_key(secret: str) -> None:
+    with pytest.raises(ValidationError):
+        ProcessSettings(postgres_url="postgresql://nobody", secret=secret)
