@@ -98,9 +98,13 @@ class RecordResolution:
 
 @dataclass(frozen=True, slots=True)
 class PassOn:
-    """A message reached a conversation that has ended: give it to the customer's open or a new one."""
+    """A message reached a conversation that has ended: give it to the customer's open or a new one.
+
+    `signal_id` is the outbox id it came under: by it the ledger knows a message that was taken in before the end.
+    """
 
     message_id: str
+    signal_id: int = 0
 
 
 class AlertKind(StrEnum):

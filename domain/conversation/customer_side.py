@@ -19,7 +19,7 @@ def customer_wrote(draft: Draft, event: CustomerWrote) -> None:
     if draft.state.phase.is_final:
         if draft.state.case is None:
             draft.state = replace(draft.state, case=event.case)
-        draft.order(PassOn(event.message_id))
+        draft.order(PassOn(event.message_id, event.signal_id))
         return
     draft.state = replace(draft.state, heard=max(draft.state.heard, event.signal_id))
     if event.thread_id not in draft.state.threads:

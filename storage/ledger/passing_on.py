@@ -85,7 +85,7 @@ select conversation_id, 'message_received',
 from messages where id = %(id)s and exists (select from told)
 """
 # An outbox id up to this one is part of what the conversation has written: a repeat of it has no effect left to have.
-_HEARD: Final = "select from handovers where conversation_id = %s and heard >= %s"
+_HEARD: Final = "select from handovers where conversation_id = %(id)s and %(signal)s between 1 and heard"
 _FORWARD: Final = """
 insert into signals (conversation_id, kind, payload, created_at, attempts, set_aside)
 select c.merged_into, s.kind, s.payload, clock_timestamp(), 0, false
@@ -148,7 +148,8 @@ async def pass_on(connection: LedgerConnection, message_id: str, ended_conversat
 
 async def was_heard(connection: LedgerConnection, conversation_id: str, signal_id: int) -> bool:
     """Whether the conversation had taken this message in before it ended: then its effect is with the survivor too."""
-    return await (await connection.execute(_HEARD, (conversation_id, signal_id))).fetchone() is not None
+    cursor = await connection.execute(_HEARD, {"id": conversation_id, "signal": signal_id})
+    return await cursor.fetchone() is not None
 
 
 async def forward(connection: LedgerConnection, signal_id: int) -> None:

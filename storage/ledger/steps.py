@@ -33,7 +33,7 @@ from domain.conversation.state import ConversationState
 from storage.database import LedgerConnection
 from storage.ledger.alerts import keep_alerts
 from storage.ledger.journey import JourneyHouse, messages_of, write_journey
-from storage.ledger.passing_on import pass_on
+from storage.ledger.passing_on import pass_on, was_heard
 from storage.ledger.recorded import recorded
 
 Kind = TypeVar("Kind")
@@ -228,12 +228,14 @@ async def write_step(
         row = await cursor.fetchone()
         if row is None:
             raise LookupError(f"the ledger knows no conversation {state.conversation_id}")
+        if row[1] == "merged" and record.shown.is_final:
+            await _pass_strays_on(connection, record)
+            return ()
         if row[0] >= state.step:
             return await _still_to_deliver(connection, record)
-        record.customer_id = row[2]
         if row[1] == "merged":
-            await _write_after_the_end(connection, record)
-            return ()
+            raise Refusal(RefusalCode.CONVERSATION_ENDED, "the conversation has become part of another one")
+        record.customer_id = row[2]
         if record.shown.is_final and await _is_heir(connection, state.conversation_id):
             raise Refusal(RefusalCode.WRONG_STATE, "a merge into this conversation is on its way")
         pools = await _move_queue(connection, record)
@@ -255,15 +257,15 @@ async def _is_heir(connection: LedgerConnection, conversation_id: str) -> bool:
     return await cursor.fetchone() is not None
 
 
-async def _write_after_the_end(connection: LedgerConnection, record: _Record) -> None:
-    """A merged conversation only passes messages on; whatever else it has decided comes too late."""
-    if not record.shown.is_final:
-        raise Refusal(RefusalCode.CONVERSATION_ENDED, "the conversation has become part of another one")
-    await connection.execute(
-        "update conversations set step = %s where id = %s", (record.state.step, record.state.conversation_id)
-    )
+async def _pass_strays_on(connection: LedgerConnection, record: _Record) -> None:
+    """Give on what came after the end.
+
+    After a merge this is never taken for written by the number of its step: a workflow task that was lost may have
+    passed on fewer messages under the same number. Each message is passed on once all the same.
+    """
     for stray in record.of(PassOn):
-        await pass_on(connection, stray.message_id, record.state.conversation_id)
+        if not await was_heard(connection, record.state.conversation_id, stray.signal_id):
+            await pass_on(connection, stray.message_id, record.state.conversation_id)
 
 
 async def _move_queue(connection: LedgerConnection, record: _Record) -> set[str]:
@@ -437,8 +439,7 @@ async def _tell(connection: LedgerConnection, record: _Record, known_intent: str
     await connection.execute(_PROJECT, _projection_row(record))
     for absorbed in record.of(Absorb):
         await connection.execute(_ABSORB, (record.at, absorbed.merge_id, record.state.conversation_id))
-    for stray in record.of(PassOn):
-        await pass_on(connection, stray.message_id, record.state.conversation_id)
+    await _pass_strays_on(connection, record)
 
 
 async def _send(connection: LedgerConnection, record: _Record, reply: SendReply, pushed: frozenset[str]) -> bool:

@@ -123,7 +123,7 @@ class Shell:
     async def _assess(self, conversation_id: str) -> Assessment:
         async with self._database.ledger.connection() as connection:
             facts = await read_case(connection, conversation_id, ())
-        case = assessment(facts, HOUSE, (None, None), None, None)
+        case = assessment(facts, HOUSE, (None, None), None, None, frozenset())
         # Whatever is resolved may close at once: merges into what is just closing are what this is about.
         return replace(case, rules=replace(case.rules, reopen_window=timedelta(0)))
 
