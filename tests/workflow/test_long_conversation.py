@@ -41,7 +41,7 @@ async def test_ten_thousand_messages_pass_through_several_runs_and_none_is_lost_
     async def drained() -> bool | None:
         return True if await floor.sql("select count(*) from signals") == [(0,)] else None
 
-    await floor.until(drained, "all signals to be relayed", seconds=300)
+    await floor.until(drained, "all signals to be relayed", seconds=900)
     await floor.says("bea", "That is all")
     resolve = Resolve("supervisor", "resolved", by_supervisor=True)
     await floor.until(drained, "the last signal to be relayed")

@@ -131,6 +131,16 @@ async def test_a_message_that_grows_angry_raises_the_priority_of_a_case_that_wai
     assert taken.conversation_id
 
 
+async def next_pass(floor: Floor) -> None:
+    """A pass that runs may have read the settings already; one that begins now has not."""
+    [(now,)] = await floor.sql("select clock_timestamp()")
+
+    async def begun() -> bool | None:
+        return True if await floor.sql("select 1 from dispatcher_leases where passed_at > %s", now) else None
+
+    await floor.until(begun, "the dispatcher's next pass")
+
+
 async def test_a_house_s_own_intents_and_a_switched_outage_reach_what_already_waits(floor: Floor) -> None:
     await floor.set(
         "intents",
@@ -140,6 +150,7 @@ async def test_a_house_s_own_intents_and_a_switched_outage_reach_what_already_wa
     await needs(floor, taken.conversation_id, "couriers")
     assert await floor.sql("select product from queue_tickets") == [("parcels",)]
     await floor.set("outages", [{"name": new_id("outage"), "products": ["parcels"], "weight": 3}])
+    await next_pass(floor)
     courier = await specialist(floor, "Cora", couriers=2)
     offer = await floor.pending_offer(taken.conversation_id)
     assert offer.agent_id == courier
