@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.conversation.journey import NO_JOURNEY, JourneyState
 from domain.conversation.state import ConversationState, Phase, Tallies
 from domain.conversation.terms import SkillNeeds
 from domain.sla.clock import Clock
@@ -29,6 +30,7 @@ class Handover:
     skills: SkillNeeds
     clocks: tuple[Clock, ...]
     tallies: Tallies
+    journey: JourneyState = NO_JOURNEY
 
     @property
     def is_unresolved(self) -> bool:
@@ -52,4 +54,5 @@ def hand_over(state: ConversationState) -> Handover:
         skills=state.case.skills if state.case else (),
         clocks=tuple(clock for clock in state.clocks if not clock.is_ended),
         tallies=state.tallies,
+        journey=state.journey,
     )

@@ -12,6 +12,7 @@ from domain.conversation.customer_side import begin_episode, joined_skills, unde
 from domain.conversation.draft import Draft
 from domain.conversation.events import Absorbed, IdentityLinked, MergedAway, ThreadsSplit
 from domain.conversation.handover import Handover
+from domain.conversation.journey import JourneyState
 from domain.conversation.state import Phase, Tallies
 from domain.conversation.terms import SkillNeeds
 from domain.sla import clock as sla
@@ -135,11 +136,20 @@ def _join(draft: Draft, theirs: Handover) -> None:
         return
     draft.state = replace(
         draft.state,
+        journey=_joined_journey(draft.state.journey, theirs.journey),
         episode_opened_at=_earliest(draft.state.episode_opened_at, theirs.episode_opened_at),
         episode_channels=_union(draft.state.episode_channels, theirs.episode_channels),
         unanswered_since=_earliest(draft.state.unanswered_since, theirs.unanswered_since),
         tallies=_sum(draft.state.tallies, theirs.tallies),
     )
+
+
+def _joined_journey(ours: JourneyState, theirs: JourneyState) -> JourneyState:
+    """What was promised on an accepted channel is kept, ours first; nobody is asked again what either has asked."""
+    asked = _union(ours.asked, theirs.asked)
+    if ours.accepted is not None:
+        return replace(ours, asked=asked)
+    return replace(ours, asked=asked, accepted=theirs.accepted, callback=theirs.callback)
 
 
 def _take_clocks(draft: Draft, theirs: Handover, their_promise: SlaTerms | None) -> None:

@@ -74,6 +74,18 @@ update clocks set state = case when state = 'breached' then state else 'cancelle
                   ended_at = greatest(%(at)s::timestamptz, started_at, breached_at), due_at = null
 where conversation_id = %(loser)s::text and ended_at is null
 """
+# The customer goes on in the survivor: what the loser had asked them is open no more.
+_END_SUGGESTION: Final = """
+with ended as (
+    update suggestions set state = 'ignored', ended_at = %(at)s::timestamptz
+    where conversation_id = %(loser)s::text and state = 'offered' returning id, channel
+)
+insert into events (at, kind, conversation_id, customer_id, pool, episode, data, dedupe_key)
+select %(at)s::timestamptz, 'suggestion_ignored', %(loser)s::text, %(from_customer)s::text, %(pool)s::text,
+       %(episode)s::int, jsonb_build_object('suggestion_id', id, 'channel', channel, 'cause', 'merged'),
+       'suggestion_ignored:' || id
+from ended
+"""
 # Both may have been written to under one key: the survivor's thread keeps it, and with it the messages to come.
 _MOVE_THREADS: Final = """
 update threads set conversation_id = %(survivor)s::text, customer_id = %(customer)s::text,
@@ -309,6 +321,7 @@ async def _end_work(connection: LedgerConnection, facts: Mapping[str, object]) -
     await connection.execute(_LOCK_AGENTS, facts)
     freed = await (await connection.execute(_GIVE_BACK, facts)).fetchall()
     await connection.execute(_END_CLOCKS, facts)
+    await connection.execute(_END_SUGGESTION, facts)
     return {str(row[0]) for row in freed}
 
 

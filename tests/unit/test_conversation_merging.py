@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from domain.channels import MessageKind
+from domain.channels import Channel, MessageKind
 from domain.conversation.commands import Absorb, Dequeue, EndAssignment, EndOffer, Enqueue, PassOn
+from domain.conversation.deadlines import Due, deadlines
 from domain.conversation.events import Absorbed, IdentityLinked, MergedAway, ThreadsSplit
 from domain.conversation.handover import hand_over
+from domain.conversation.journey import Callback, Switch
 from domain.conversation.merging import new_needs
 from domain.conversation.refusals import RefusalCode
 from domain.conversation.state import Phase
@@ -137,6 +139,17 @@ def test_a_loser_that_waited_for_its_customer_leaves_a_resolved_survivor_waiting
     merged_into(survivor, Conversation().idle("ben"))
     assert (survivor.state.phase, survivor.state.episode) == (Phase.PENDING_CUSTOMER, 2)
     assert survivor.ordered(Enqueue) == []
+
+
+def test_a_call_promised_by_the_loser_is_made_by_the_survivor() -> None:
+    loser, survivor = Conversation().pending(), Conversation().assigned()
+    callback = Callback("sug_1", loser.now + 15 * MINUTE)
+    journey = replace(loser.state.journey, accepted=Switch("sug_1", Channel.VOICE), callback=callback, asked=("voice",))
+    loser.state = replace(loser.state, journey=journey)
+    merged_into(survivor, loser)
+    assert survivor.state.journey.callback == callback
+    assert survivor.state.journey.asked == ("voice",)
+    assert next(one.at for one in deadlines(survivor.state) if one.due is Due.CALLBACK) == callback.at
 
 
 def test_skills_are_joined_and_stay_joined() -> None:
