@@ -68,13 +68,18 @@ select conversation_id, 'message_received',
        clock_timestamp(), 0, false
 from message
 """
+# The conversation is locked, so that outbox rows of one conversation commit in the order of their ids.
 _TELL_ONCE: Final = """
-with told as (
-    insert into events (at, kind, conversation_id, customer_id, pool, episode, data, dedupe_key)
-    select clock_timestamp(), 'message_passed_on', m.conversation_id, m.customer_id, c.pool, c.episode,
-           jsonb_build_object('message_id', m.id, 'thread_id', m.thread_id, 'from', %(from)s::text),
-           'message_passed_on:' || m.id || ':' || m.conversation_id
+with place as (
+    select m.id, m.thread_id, m.conversation_id, m.customer_id, c.pool, c.episode
     from messages m join conversations c on c.id = m.conversation_id where m.id = %(id)s
+    for no key update of c
+), told as (
+    insert into events (at, kind, conversation_id, customer_id, pool, episode, data, dedupe_key)
+    select clock_timestamp(), 'message_passed_on', conversation_id, customer_id, pool, episode,
+           jsonb_build_object('message_id', id, 'thread_id', thread_id, 'from', %(from)s::text),
+           'message_passed_on:' || id || ':' || conversation_id
+    from place
     on conflict (dedupe_key) where dedupe_key is not null do nothing
     returning id
 )

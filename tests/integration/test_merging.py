@@ -177,3 +177,18 @@ async def test_a_merge_done_by_halves_is_a_violation(ledger: MergeLedger, damage
         await connection.execute(damage.encode(), {"loser": merged.loser_id, "thread": bea.thread_id})
     async with ledger.database.ledger.connection() as connection:
         assert checker in {found.checker for found in await violations(connection)}
+
+
+async def test_what_the_loser_had_asked_its_customer_is_open_no_more(ledger: MergeLedger) -> None:
+    ada, bea = await ledger.says("ada"), await ledger.says("bea")
+    await ledger.sql(
+        "insert into suggestions (id, conversation_id, customer_id, episode, channel, from_channel, cause, came_back,"
+        " state, offered_at, expires_at) values ('sug_1', %s, %s, 1, 'voice', 'sms', 'long_wait', false, 'offered',"
+        " now(), now() + interval '1 hour')",
+        bea.conversation_id,
+        bea.customer_id,
+    )
+    await ledger.merge(ada.conversation_id, bea.conversation_id)
+    assert await ledger.sql("select state, ended_at is null from suggestions") == [("ignored", False)]
+    told = await ledger.sql("select conversation_id, data ->> 'cause' from events where kind = 'suggestion_ignored'")
+    assert told == [(bea.conversation_id, "merged")]
