@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := domain workflows activities storage channels intelligence api workers simulator
 
-.PHONY: install demo up test check format clean
+.PHONY: install demo up test check bench bench-routing format clean
 
 install: .venv/.installed
 
@@ -29,6 +29,21 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) test
+
+# Each prints figures of one run on this machine; the first six take about ten minutes together. Real logs and
+# corpora are given by their paths: make bench-routing CALLS=DIR INCIDENTS=FILE, python bench/intents.py --help.
+bench: install
+	$(BIN)/python -m bench.conversation
+	$(BIN)/python -m bench.intake
+	$(BIN)/python -m bench.offer_latency
+	$(BIN)/python -m bench.open_conversations
+	$(BIN)/python -m bench.context
+	$(BIN)/python -m bench.deadlines
+	$(BIN)/python bench/routing_scale.py
+	$(MAKE) bench-routing
+
+bench-routing: install
+	$(BIN)/python bench/routing_policies.py $(if $(CALLS),--calls $(CALLS)) $(if $(INCIDENTS),--incidents $(INCIDENTS))
 
 format: install
 	$(BIN)/ruff format .
