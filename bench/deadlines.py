@@ -10,28 +10,23 @@ again. Aims: the 99th percentile at most 1 s undisturbed, and at most 2 s after 
 
 import argparse
 import asyncio
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 from psycopg.types.json import Jsonb
 
+from bench.whole_stack import whole_stack
 from channels.addresses import normal_address
 from domain.channels import Channel
-from intelligence.model_store import ModelStore
-from intelligence.train import ensure_models
 from storage.database import Database
 from storage.ids import new_id
 from storage.ledger.intake_message import Intake
 from storage.ledger.intakes import Intakes
-from workers.command_line import role_argv
 from workers.embedded.stack import EmbeddedStack
-from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
 
 VICTIMS = ("worker", "temporal")
 ASK = "I was charged twice for my invoice, please refund me"
@@ -90,29 +85,20 @@ class Bench:
 
 
 async def run(opened: int, due: int, per_second: float) -> None:
-    with tempfile.TemporaryDirectory(prefix="baton-bench-") as folder:
-        # Beforehand, for the worker would not be ready for as long as it trains.
-        await asyncio.to_thread(ensure_models, ModelStore(Path(folder) / "models"), datetime.now(UTC))
-        async with EmbeddedStack(
-            Path(folder),
-            search_attributes=search_attribute_types(),
-            role_argv=role_argv,
-            environment={"BATON_MODEL_DIRECTORY": str(Path(folder) / "models")},
-            dynamic_config=DYNAMIC_CONFIG,
-        ) as stack:
-            database = Database(stack.info.postgres_url, pool_size=AT_ONCE)
-            await database.open()
-            bench = Bench(stack, database, Intakes(database))
-            await bench.sql(WATCH)
-            target = timedelta(seconds=due / per_second + 20)
-            await bench.promise("a quiet day", Channel.WEB_CHAT, timedelta(days=1).total_seconds())
-            await bench.promise("soon", Channel.SMS, target.total_seconds())
-            await fill(bench, opened - due)
-            print(f"{'round':<26} {'breaches':>8} {'p50 ms':>8} {'p99 ms':>8} {'worst ms':>9} {'away s':>7}")
-            for victim in (None, *VICTIMS):
-                name = "undisturbed" if victim is None else f"{victim} killed"
-                report(name, *await measured(bench, due, per_second, target, victim))
-            await database.close()
+    async with whole_stack() as stack:
+        database = Database(stack.info.postgres_url, pool_size=AT_ONCE)
+        await database.open()
+        bench = Bench(stack, database, Intakes(database))
+        await bench.sql(WATCH)
+        target = timedelta(seconds=due / per_second + 20)
+        await bench.promise("a quiet day", Channel.WEB_CHAT, timedelta(days=1).total_seconds())
+        await bench.promise("soon", Channel.SMS, target.total_seconds())
+        await fill(bench, opened - due)
+        print(f"{'round':<26} {'breaches':>8} {'p50 ms':>8} {'p99 ms':>8} {'worst ms':>9} {'away s':>7}")
+        for victim in (None, *VICTIMS):
+            name = "undisturbed" if victim is None else f"{victim} killed"
+            report(name, *await measured(bench, due, per_second, target, victim))
+        await database.close()
 
 
 async def fill(bench: Bench, count: int) -> None:

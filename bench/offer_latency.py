@@ -8,18 +8,15 @@ The whole embedded stack as `baton up` runs it, otherwise idle: one new customer
 import argparse
 import asyncio
 import statistics
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 import httpx
 import psycopg
 
-from workers.embedded.stack import EmbeddedStack, StackInfo
-from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
+from bench.whole_stack import whole_stack
+from workers.embedded.stack import StackInfo
 
 WARM_UP: Final = 10
 LOOK_EVERY: Final = 0.001
@@ -64,16 +61,8 @@ def message(number: int) -> dict[str, object]:
 
 
 async def run(conversations: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="baton-bench-", ignore_cleanup_errors=True) as folder:
-        stack = EmbeddedStack(
-            Path(folder),
-            search_attributes=search_attribute_types(),
-            role_argv=lambda role: (sys.executable, "-m", "workers", role),
-            environment={"BATON_MODEL_DIRECTORY": str(Path(folder) / "models")},
-            dynamic_config=DYNAMIC_CONFIG,
-        )
-        async with stack:
-            waits = await measured(stack.info, conversations)
+    async with whole_stack() as stack:
+        waits = await measured(stack.info, conversations)
     cuts = statistics.quantiles(waits, n=100)
     print(
         f"acknowledgement to offer, {len(waits)} conversations, otherwise idle: p50 {cuts[49]:.0f} ms (aim at most"

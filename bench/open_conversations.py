@@ -7,10 +7,7 @@ The whole embedded stack; no agent is there, so all conversations wait, open, in
 
 import argparse
 import asyncio
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -18,8 +15,8 @@ import psutil
 import psycopg
 
 from bench.offer_latency import message
-from workers.embedded.stack import EmbeddedStack, StackInfo
-from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
+from bench.whole_stack import whole_stack
+from workers.embedded.stack import StackInfo
 
 AT_ONCE: Final = 8
 WARM_UP: Final = 50
@@ -45,22 +42,14 @@ async def opened(info: StackInfo, numbers: range) -> None:
 
 
 async def run(conversations: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="baton-bench-", ignore_cleanup_errors=True) as folder:
-        stack = EmbeddedStack(
-            Path(folder),
-            search_attributes=search_attribute_types(),
-            role_argv=lambda role: (sys.executable, "-m", "workers", role),
-            environment={"BATON_MODEL_DIRECTORY": str(Path(folder) / "models")},
-            dynamic_config=DYNAMIC_CONFIG,
-        )
-        async with stack:
-            worker = psutil.Process(stack.info.pids["worker"])
-            await opened(stack.info, range(WARM_UP))
-            before, cpu = worker.memory_info().rss, worker.cpu_times()
-            began = time.perf_counter()
-            await opened(stack.info, range(WARM_UP, WARM_UP + conversations))
-            seconds = time.perf_counter() - began
-            after, cpu_after = worker.memory_info().rss, worker.cpu_times()
+    async with whole_stack() as stack:
+        worker = psutil.Process(stack.info.pids["worker"])
+        await opened(stack.info, range(WARM_UP))
+        before, cpu = worker.memory_info().rss, worker.cpu_times()
+        began = time.perf_counter()
+        await opened(stack.info, range(WARM_UP, WARM_UP + conversations))
+        seconds = time.perf_counter() - began
+        after, cpu_after = worker.memory_info().rss, worker.cpu_times()
     used = cpu_after.user + cpu_after.system - cpu.user - cpu.system
     print(
         f"{conversations} open conversations: worker {after / 2**20:.0f} MB, {before / 2**20:.0f} MB with {WARM_UP};"
