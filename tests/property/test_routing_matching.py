@@ -138,6 +138,7 @@ def keeps_the_rules(matching: Matching, queue: list[WaitingCase], staff: list[Ag
     assert sorted(told) == sorted(by_case)
 
 
+@settings(deadline=None)
 @given(cases(most=10), agents(), st.integers(0, 5))
 def test_a_pass_keeps_every_hard_constraint_and_names_every_case_once(
     queue: list[WaitingCase], staff: list[AgentCapacity], seed: int
@@ -145,6 +146,7 @@ def test_a_pass_keeps_every_hard_constraint_and_names_every_case_once(
     keeps_the_rules(match(queue, staff, RoutingPolicy(widening=WIDENING), TableOfSuccess(seed), NOW), queue, staff)
 
 
+@settings(deadline=None)
 @given(cases(most=10), agents(), st.integers(0, 5))
 def test_large_instances_solved_by_prices_keep_the_same_rules(
     queue: list[WaitingCase], staff: list[AgentCapacity], seed: int
@@ -153,6 +155,7 @@ def test_large_instances_solved_by_prices_keep_the_same_rules(
     keeps_the_rules(match(queue, staff, policy, TableOfSuccess(seed), NOW), queue, staff)
 
 
+@settings(deadline=None)
 @given(cases(), agents(), st.randoms(use_true_random=False))
 def test_equal_input_in_any_order_gets_the_equal_answer(
     queue: list[WaitingCase], staff: list[AgentCapacity], random: object
@@ -201,7 +204,7 @@ def every_assignment(queue: list[WaitingCase], staff: list[AgentCapacity], polic
     return best
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(cases(most=4), agents(most=3), st.integers(0, 5))
 def test_small_queues_get_the_best_of_all_assignments_with_mixed_units_and_ceilings(
     queue: list[WaitingCase], staff: list[AgentCapacity], seed: int
@@ -210,6 +213,7 @@ def test_small_queues_get_the_best_of_all_assignments_with_mixed_units_and_ceili
     assert abs(answer.total_score - every_assignment(queue, staff, PLAIN, seed)) < 1e-6
 
 
+@settings(deadline=None)
 @given(cases(most=8), agents(most=3), st.integers(0, 5))
 def test_one_more_agent_never_lowers_the_total(queue: list[WaitingCase], staff: list[AgentCapacity], seed: int) -> None:
     free = AgentCapacity("one-more", POOLS, 100, frozenset(CHANNELS), skills=dict.fromkeys(SKILLS, 3))
@@ -217,6 +221,7 @@ def test_one_more_agent_never_lowers_the_total(queue: list[WaitingCase], staff: 
     assert match(queue, [*staff, free], PLAIN, TableOfSuccess(seed), NOW).total_score >= before - 1e-6
 
 
+@settings(deadline=None)
 @given(cases(channels=("voice",), most=5), agents(most=4), st.integers(0, 5), st.sampled_from((0.01, 0.05, 0.2)))
 def test_a_preference_never_costs_a_customer_more_than_epsilon(
     queue: list[WaitingCase], staff: list[AgentCapacity], seed: int, epsilon: float
@@ -232,6 +237,7 @@ def test_a_preference_never_costs_a_customer_more_than_epsilon(
         assert one.success.value + 0.2 >= other.success.value - epsilon - 1e-6
 
 
+@settings(deadline=None)
 @given(cases(most=8), st.integers(0, 5))
 def test_with_a_bound_on_the_wait_whoever_passed_it_goes_first(queue: list[WaitingCase], seed: int) -> None:
     bound = timedelta(minutes=10)
