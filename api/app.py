@@ -47,6 +47,9 @@ from api.problems import install_problem_handlers
 from api.rate_limit import RateLimit
 
 ROUTERS: tuple[APIRouter, ...] = (
+    # In the order in which a request looks for its operation: what is asked most often comes first.
+    intake.router,
+    web_chat.router,
     events.router,
     health.router,
     roi.router,
@@ -75,8 +78,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     queues.router,
     alerts.router,
     openapi.router,
-    intake.router,
-    web_chat.router,
     codec.router,
     suggestions.router,
     journey_links.router,
