@@ -32,6 +32,7 @@ from bench.intake import baton
 from storage.migrate import migrate
 from storage.records.customer_context import CONTEXT, asked
 from workers.embedded.postgres import EmbeddedPostgres
+from workers.garbage import leave_what_is_loaded
 
 KEY: Final = "bt_supervisor_" + "c" * 43
 LONG: Final = "cus_long"
@@ -151,6 +152,7 @@ def fill(url: str, size: Size) -> None:
             used = {name: number for name, number in numbers.items() if f"%({name})s" in statement}
             connection.execute(statement, used or None)
         connection.execute("vacuum analyze")
+        connection.execute("checkpoint")  # what was filled in is not written back while it is measured
 
 
 def read_plan(url: str) -> dict[str, object]:
@@ -262,6 +264,7 @@ def main() -> None:
     parser.add_argument("--serve", type=int)
     given = parser.parse_args()
     if given.serve is not None:
+        leave_what_is_loaded()
         uvicorn.run(
             baton(os.environ["BENCH_POSTGRES_URL"]),
             host="127.0.0.1",

@@ -14,6 +14,7 @@ from api.presence_watch import PresenceWatch
 from intelligence.model_store import ModelRefused, ModelStore
 from intelligence.triage import MessageTriage
 from storage.database import Database
+from workers.garbage import leave_what_is_loaded
 from workers.settings import ProcessSettings
 from workers.temporal_connection import connect
 
@@ -65,6 +66,7 @@ async def run_api(settings: ProcessSettings, stop: asyncio.Event) -> None:
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
     )
+    leave_what_is_loaded()
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     watch: PresenceWatch = app.state.presence_watch
