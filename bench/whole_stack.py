@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from workers.embedded.stack import EmbeddedStack
+from workers.embedded.stack import EmbeddedStack, log_to_stderr
 from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
 
 
 @asynccontextmanager
 async def whole_stack() -> AsyncIterator[EmbeddedStack]:
     """A new one in a folder of its own, gone afterwards."""
+    log_to_stderr()
     # The servers may still write a last file while they end.
     with TemporaryDirectory(prefix="baton-bench-", ignore_cleanup_errors=True) as folder:
         stack = EmbeddedStack(
