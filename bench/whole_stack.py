@@ -1,12 +1,12 @@
 """The embedded stack as `baton up` runs it, for benches that measure it from outside."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from workers.embedded.stack import EmbeddedStack, log_to_stderr
+from workers.roles import role_argv
 from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
 
 
@@ -19,7 +19,7 @@ async def whole_stack() -> AsyncIterator[EmbeddedStack]:
         stack = EmbeddedStack(
             Path(folder),
             search_attributes=search_attribute_types(),
-            role_argv=lambda role: (sys.executable, "-m", "workers", role),
+            role_argv=role_argv,
             environment={"BATON_MODEL_DIRECTORY": str(Path(folder) / "models")},
             dynamic_config=DYNAMIC_CONFIG,
         )

@@ -5,7 +5,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
@@ -18,6 +18,7 @@ from rich.console import Console
 from workers.embedded.errors import EmbeddedStackError
 from workers.embedded.stack import StackInfo, log_to_stderr, run_stack, stop_on_signals
 from workers.model_commands import evaluate, models, train
+from workers.roles import role_argv
 from workers.settings import ProcessSettings
 from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
 from workflows.payload_codec import codec_pass
@@ -40,10 +41,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JS
 
 def main() -> None:
     app()
-
-
-def role_argv(role: str) -> Sequence[str]:
-    return (sys.executable, "-m", "workers", role)
 
 
 @app.command()

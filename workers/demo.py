@@ -34,6 +34,7 @@ from storage.day_figures import day_figures
 from storage.violations import acknowledged_but_not_stored, violations
 from workers.embedded.errors import EmbeddedStackError
 from workers.embedded.stack import EmbeddedStack, StackInfo, stop_on_signals
+from workers.roles import role_argv
 from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
 
 VIOLATED: Final = 3
@@ -128,7 +129,7 @@ async def _run(asked: _Asked, data: Path | None, stop: asyncio.Event) -> int:
         stack = EmbeddedStack(
             data,
             search_attributes=search_attribute_types(),
-            role_argv=_role_argv,
+            role_argv=role_argv,
             environment={"BATON_MODEL_DIRECTORY": str((data / "models").absolute())},
             dynamic_config=DYNAMIC_CONFIG,
         )
@@ -140,10 +141,6 @@ async def _run(asked: _Asked, data: Path | None, stop: asyncio.Event) -> int:
         http = httpx.AsyncClient(base_url=stack.info.api_url, trust_env=False, timeout=CALL_TIMEOUT, limits=limits)
         await opened.enter_async_context(http)
         return await _day(asked, stack.info, http, mail, stop)
-
-
-def _role_argv(role: str) -> Sequence[str]:
-    return (sys.executable, "-m", "workers", role)
 
 
 async def _day(asked: _Asked, info: StackInfo, http: httpx.AsyncClient, mail: MailSystem, stop: asyncio.Event) -> int:
