@@ -16,9 +16,15 @@ Bools = NDArray[np.bool_]
 
 NO_SLOT = -1
 _LOOKED_AT = 64
-# A share of the median best gain: bidding starts a little below the estimated prices, as an empty place must be free.
-_HEAD_START = 0.005
+# Shares of the median best gain: bidding starts a little below the estimated prices, as an empty place must be free,
+# and further below where the estimate was too high for too many places.
+_HEAD_STARTS = (0.002, 0.03, 0.2)
 _SETTLED = 1e-9
+# Cases that are alike must not all bid for the same of many servers that are alike: each likes them in an order of its
+# own, by up to this share of a step. Rows of an additive sequence are spread evenly, in both directions.
+_LIKING = 0.25
+_LIKINGS = 61
+_GOLDEN, _PLASTIC = 0.6180339887498949, 0.7548776662466927
 # After so many rounds the steps grow, so that no queue of equals is haggled over for ever.
 _PATIENCE, _HASTE = 3_000, 1.005
 
@@ -42,33 +48,34 @@ class _Auction:
     """
 
     def __init__(self, gain: Floats, scale: Floats, server: Ints, cost: Floats, step: float) -> None:
-        self.gain, self.scale = gain, scale
         cases, servers = gain.shape
         count = np.bincount(server, minlength=servers)
         self.first = np.cumsum(count) - count
         best = gain.max(axis=1)
         unit = max(float(np.median(best)), _SETTLED)
-        self.least_step = unit * step
+        self.least_step = unit * step * (1.0 - _LIKING)
+        self.gain, self.scale = _with_likings(gain, unit * step * _LIKING), scale
         place = np.arange(len(server)) - self.first[server]
         shape = (servers, int(count.max()))
         self.cost = np.zeros(shape)
         self.cost[server, place] = cost
-        value = gain - scale[:, None] * np.where(count > 0, self.cost[:, 0], 0.0)[None, :]
-        start = np.maximum(place_prices(value, count) - _HEAD_START * unit, 0.0)
         self.real = np.arange(shape[1])[None, :] < count[:, None]
         # Which of a server's places is the cheapest depends on the case only by its scale: the usual one decides.
         self.usual = float(np.median(scale))
+        mean_cost = self.cost.sum(axis=1) / np.maximum(count, 1)
+        value = self.gain - scale[:, None] * mean_cost[None, :]
+        asked = (place_prices(value, count) + self.usual * mean_cost)[:, None] - self.usual * self.cost
+        self.starts = [*(np.maximum(asked - below * unit, 0.0) for below in _HEAD_STARTS), np.zeros(shape)]
         self.looked_at = min(_LOOKED_AT, servers)
         self.listed = np.zeros((cases, self.looked_at), np.int64)
         self.listed_gain = np.zeros((cases, self.looked_at))
         self.unlisted = np.full(cases, np.inf)
-        self._start(start)
 
     def _start(self, price: Floats) -> None:
-        """Everybody without a place, every place at its server's price."""
+        """Everybody without a place, every place at its price: shape (servers, widest)."""
         servers = len(price)
         self.step = self.least_step
-        self.price = np.where(self.real, price[:, None], np.inf)
+        self.price = np.where(self.real, price, np.inf)
         self.holder = np.full(self.price.shape, NO_SLOT, np.int64)
         self.at_server = np.full(len(self.gain), NO_SLOT, np.int64)
         self.at_place = np.full(len(self.gain), NO_SLOT, np.int64)
@@ -77,11 +84,12 @@ class _Auction:
         self._ask(np.arange(servers))
 
     def slots(self) -> Ints:
-        self._bid()
-        if not self._offer_down():
-            # The estimate was too high for too many places. From nothing upward no place can end empty at a price.
-            self._start(np.zeros(len(self.first)))
+        for price in self.starts:
+            self._start(price)
             self._bid()
+            # From nothing upward, which comes last, no place can end empty at a price.
+            if self._offer_down():
+                break
         held = np.flatnonzero(self.at_server != NO_SLOT)
         slot = np.full(len(self.gain), NO_SLOT, np.int64)
         slot[held] = self.first[self.at_server[held]] + self.at_place[held]
@@ -204,3 +212,12 @@ class _Auction:
             self.at_server[case], self.at_place[case] = server, place
             profit[case] = self.gain[case, server] - price - cost[case]
         return not empty
+
+
+def _with_likings(gain: Floats, most: float) -> Floats:
+    """The gains, each raised by up to `most`, differently for every server."""
+    liked = gain.copy()
+    servers = np.arange(gain.shape[1]) * _GOLDEN
+    for row in range(_LIKINGS):
+        liked[row::_LIKINGS] += most * ((servers + row * _PLASTIC) % 1.0)
+    return liked

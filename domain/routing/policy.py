@@ -190,7 +190,7 @@ class RoutingPolicy:
     candidates_kept: int = 4
     examples_kept: int = 5
     exact_pairs: int = 400_000
-    bidding_step: float = 0.002
+    bidding_step: float = 0.004
 
     def __post_init__(self) -> None:
         """Refuse what no admin can mean.

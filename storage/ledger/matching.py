@@ -234,7 +234,7 @@ async def match_pool(
             return Pass(now, settings_unreadable=unreadable)
         in_brief = len(queue.tickets) > REASONS_UP_TO
         roster = await reader.locked(
-            connection, pools, queue.tickets, settings, policy, now, briefly=in_brief, interrupting=interrupting
+            connection, pools, queue.waits, settings, policy, now, briefly=in_brief, interrupting=interrupting
         )
         chances = WithExpectations(success, roster.expected) if roster.expected else success
         # A long queue takes a while to solve: the loop has heartbeats to send meanwhile.
@@ -249,7 +249,7 @@ async def match_pool(
             tell_unmatched=not in_brief,
         )
         decisions = [*matching.decisions]
-        if interrupting:
+        if any(queue.waits.channels[channel] for channel in interrupting):
             calls = [ticket for ticket in queue.tickets.values() if ticket.channel in interrupting]
             cases = [ticket.case(lease.pool, settings, policy, now) for ticket in calls]
             decisions += interruptions(cases, roster.agents, decisions, interrupting, policy, chances, now)

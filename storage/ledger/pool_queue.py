@@ -7,7 +7,9 @@ as a customer's new contract: now and then the queue is read anew.
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -53,6 +55,31 @@ select conversation_id, xmin::text from queue_tickets where conversation_id = an
 """
 
 
+@dataclass(slots=True)
+class WhatWaits:
+    """What a pass asks of all tickets together, counted as they come and go: a long queue is not read for it."""
+
+    channels: Counter[str] = field(default_factory=Counter)
+    intents: Counter[str | None] = field(default_factory=Counter)
+    named_agents: Counter[str] = field(default_factory=Counter)
+    """Whom tickets name as the only one to be offered to."""
+    declined: int = 0
+    """Tickets that somebody declined."""
+
+    def add(self, ticket: Ticket) -> None:
+        self._count(ticket, 1)
+
+    def remove(self, ticket: Ticket) -> None:
+        self._count(ticket, -1)
+
+    def _count(self, ticket: Ticket, by: int) -> None:
+        self.channels[ticket.channel] += by
+        self.intents[ticket.intent] += by
+        if ticket.named_agent is not None:
+            self.named_agents[ticket.named_agent] += by
+        self.declined += by * bool(ticket.excluded)
+
+
 class PoolQueue:
     """What waits in one pool, as the engine reads it; `follow` brings it up to what the ledger says now."""
 
@@ -60,6 +87,7 @@ class PoolQueue:
         self.pool = pool
         self.waiting = WaitingQueue()
         self.tickets: dict[str, Ticket] = {}
+        self.waits = WhatWaits()
         self._form = ("", "")
         self._changes = 0
         self._seen: str | None = None
@@ -135,6 +163,7 @@ class PoolQueue:
             await rows.execute(_TICKETS.encode(), (self.pool, conversation_ids))
             for ticket in await rows.fetchall():
                 self.tickets[ticket.conversation_id] = ticket
+                self.waits.add(ticket)
                 self.waiting.add(ticket.case(self.pool, settings, policy, now))
                 self._changes += 1
                 if ticket.depends_on_time:
@@ -142,11 +171,13 @@ class PoolQueue:
 
     def _drop(self, conversation_ids: Iterable[str]) -> None:
         for conversation_id in conversation_ids:
-            if self.tickets.pop(conversation_id, None) is not None:
+            if (ticket := self.tickets.pop(conversation_id, None)) is not None:
+                self.waits.remove(ticket)
                 self.waiting.remove(conversation_id)
                 self._timely.discard(conversation_id)
 
     def _forget(self) -> None:
-        self.waiting, self.tickets, self._timely, self._changes = WaitingQueue(), {}, set(), 0
+        self.waiting, self.tickets, self.waits = WaitingQueue(), {}, WhatWaits()
+        self._timely, self._changes = set(), 0
         self._seen = None
         self._read_anew_at = time.monotonic() + READ_ANEW_AFTER

@@ -21,7 +21,7 @@ from domain.settings import Settings
 from domain.sla.calendar import CalendarError
 from storage.database import LedgerConnection
 from storage.ledger.case_facts import calendar_from
-from storage.ledger.ticket import Ticket
+from storage.ledger.pool_queue import WhatWaits
 
 FORECASTS_UP_TO: Final = 50
 """So many agents who are soon free are weighed; in a long queue none is: everybody who frees up finds work there."""
@@ -138,7 +138,7 @@ class AgentReader:
         self,
         connection: LedgerConnection,
         pools: Sequence[str],
-        tickets: Mapping[str, Ticket],
+        waits: WhatWaits,
         settings: Settings,
         policy: RoutingPolicy,
         now: datetime,
@@ -150,15 +150,15 @@ class AgentReader:
 
         While a call of an `interrupting` channel waits, nobody is too busy to be locked.
         """
-        named = [ticket.named_agent for ticket in tickets.values() if ticket.named_agent is not None]
+        named = [agent_id for agent_id, tickets in waits.named_agents.items() if tickets]
         asked = {"pools": list(pools), "named": named, "now": now}
-        may_interrupt = any(ticket.channel in interrupting for ticket in tickets.values())
+        may_interrupt = any(waits.channels[channel] for channel in interrupting)
         rows = await _agents(connection, _EVERYONE if may_interrupt else _WITH_ROOM, asked)
         locked = [row.id for row in rows]
-        if not briefly or any(ticket.excluded for ticket in tickets.values()):
+        if not briefly or waits.declined:
             rows += await _agents(connection, _OTHERS, {**asked, "locked": locked})
         loads = await _channel_loads(connection, [row.id for row in rows if interrupting or row.channel_ceilings])
-        in_a_row = await self._hard_in_a_row(connection, locked, tickets, settings, now)
+        in_a_row = await self._hard_in_a_row(connection, locked, waits, settings, now)
         with_room = frozenset(locked)
         agents = [
             self._capacity(row, loads.get(row.id, {}), in_a_row.get(row.id, 0), now, is_locked=row.id in with_room)
@@ -214,13 +214,13 @@ class AgentReader:
         self,
         connection: LedgerConnection,
         agent_ids: list[str],
-        tickets: Mapping[str, Ticket],
+        waits: WhatWaits,
         settings: Settings,
         now: datetime,
     ) -> dict[str, int]:
         """Nobody asks how hard an agent had it while nothing hard is waiting."""
         hard = {profile.intent for profile in settings.profiles.values() if profile.is_hard}
-        if not agent_ids or not any(ticket.intent in hard for ticket in tickets.values()):
+        if not agent_ids or not any(waits.intents[intent] for intent in hard):
             return {}
         found = await connection.execute(
             _LATEST, {"agents": agent_ids, "since": now - _TOGETHER, "latest": RECENT_CASES}

@@ -62,6 +62,24 @@ def test_an_auction_loses_no_more_than_a_bidding_step_a_case(instance: Instance)
     assert instance.total(slot) >= instance.best() - len(instance.gain) * step - 1e-9
 
 
+@settings(max_examples=15, deadline=None)
+@given(cases=st.integers(20, 250), servers=st.integers(2, 60), kinds=st.integers(1, 4), seed=st.integers(0, 1_000))
+def test_cases_and_servers_that_are_alike_are_no_harder(cases: int, servers: int, kinds: int, seed: int) -> None:
+    """A new floor: nothing is known of anybody, so that many cases want all servers of their kind the same."""
+    rng = np.random.default_rng(seed)
+    fits = rng.integers(kinds, size=cases)[:, None] == rng.integers(kinds, size=servers)[None, :]
+    fits[0, :] = True
+    instance = Instance(
+        np.where(fits, rng.choice((1.0, 1.2, 2.0), (cases, 1)), -np.inf)[fits.any(axis=1)],
+        np.ones(int(fits.any(axis=1).sum())),
+        np.repeat(np.arange(servers), 3),
+        np.tile(0.03 * np.arange(3), servers),
+    )
+    slot = slots_by_auction(instance.gain, instance.scale, instance.server, instance.cost, step=STEP)
+    step = STEP * float(np.median(instance.gain.max(axis=1)))
+    assert instance.total(slot) >= instance.best() - len(instance.gain) * step - 1e-9
+
+
 @settings(max_examples=25, deadline=None)
 @given(instances())
 def test_an_auction_repeats_itself(instance: Instance) -> None:
