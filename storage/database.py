@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -17,6 +19,8 @@ _OPTIONS: Final = (
     f"-c statement_timeout={STATEMENT_TIMEOUT} -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT}"
     " -c timezone=UTC"
 )
+
+set_json_loads(msgspec.json.decode)  # half the time of the default
 
 LedgerConnection = AsyncConnection[TupleRow]
 LedgerPool = AsyncConnectionPool[LedgerConnection]
