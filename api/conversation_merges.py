@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api.access import Principal
 from api.context import ApiContext
 from api.conversation_shape import ConversationAnswer, conversation_answer
+from api.fields import Flag
 from api.problems import Conflict, Forbidden, HttpError, NotFound
 from api.route import BatonRoute, Caller, Context, Work
 from api.sight import seen_conversation
@@ -38,6 +39,10 @@ class Merging(BaseModel):
         examples=["con_06b2m4x0a8v3c5d7e9f1g2h3j4"],
         description="The other one. Which of the two lives on is decided by who has an agent, then by age",
     )
+    force: Flag = Field(
+        default=False,
+        description="Merge although both customers have proven addresses of one kind; for supervisors and admins",
+    )
 
 
 @router.post("/merge", summary="Make one conversation of two")
@@ -50,12 +55,23 @@ async def merge_into(id: str, asked: Merging, caller: Caller, context: Context, 
     except NotFound as error:
         raise InvalidInput(FieldProblem(pointer("into"), "there is no such conversation")) from error
     _demand_responsible(caller, one, other)
+    if asked.force and not caller.is_supervising:
+        raise Forbidden("that two people are one is for a supervisor to say")
     await work.commit()
     try:
         merged = await merge(
-            context.database, id, asked.into, cause=_cause(caller), by=_actor(caller), at=datetime.now(UTC)
+            context.database,
+            id,
+            asked.into,
+            cause=_cause(caller),
+            by=_actor(caller),
+            at=datetime.now(UTC),
+            one_person=asked.force,
         )
     except MergeRefused as error:
+        if error.code is MergeRefusal.CONFLICT:
+            kinds = ", ".join(conflict.kind for conflict in error.against)
+            raise Conflict(error.code, f"both customers have proven addresses of their own: {kinds}") from error
         if error.code is MergeRefusal.SAME:
             raise InvalidInput(FieldProblem(pointer("into"), "a conversation is not merged into itself")) from error
         raise Conflict(RefusalCode.CONVERSATION_ENDED, "a closed conversation stays as it is") from error

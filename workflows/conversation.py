@@ -41,6 +41,8 @@ TAIL_LINES: Final = 30
 MESSAGES_AT_ONCE: Final = 100
 RECEIVED_IN_ONE_RUN: Final = 2000
 """The server takes 10,000 signals and 2,000 updates a run; we go on in a new one long before."""
+_SHOWS_SURVIVOR: Final = "shows-survivor"
+"""Histories from before it do not set the search attribute at a merge."""
 
 Answer = TypeVar("Answer")
 
@@ -288,7 +290,7 @@ class Conversation:
             case messages.Absorb():
                 await self._absorb(item)
             case messages.MergedAway():
-                self._end_as_merged(item.at)
+                self._end_as_merged(item.at, item.survivor_id)
             case messages.ThreadsSplit():
                 case = await self._assess(())
                 await self._advance(events.ThreadsSplit(item.thread_ids, item.channels, item.unanswered_since, case))
@@ -335,9 +337,11 @@ class Conversation:
             )
         )
 
-    def _end_as_merged(self, at: datetime) -> None:
+    def _end_as_merged(self, at: datetime, survivor_id: str | None = None) -> None:
         """The ledger has written this already, with the merge."""
         self._state = step(self._state, events.MergedAway(at), workflow.now()).state
+        if survivor_id is not None and workflow.patched(_SHOWS_SURVIVOR):
+            workflow.upsert_search_attributes([search_attributes.MERGED_INTO.value_set(survivor_id)])
         self._look_ahead()
 
     async def _take_messages(self, first: messages.MessageReceived) -> None:

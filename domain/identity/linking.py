@@ -56,11 +56,16 @@ class Conflict:
 
 def conflicts(one: Side, other: Side) -> tuple[Conflict, ...]:
     """What stands against a link, by kind; the same in whatever order the two are given."""
-    kinds = {address.kind for address in one.proven} & {address.kind for address in other.proven}
+    return conflicts_of(one.proven, other.proven)
+
+
+def conflicts_of(proven: Collection[NormalAddress], other: Collection[NormalAddress]) -> tuple[Conflict, ...]:
+    """What the proven addresses of two customers say against their being one person, by kind."""
+    kinds = {address.kind for address in proven} & {address.kind for address in other}
     found = []
     for kind in sorted(kinds):
-        mine = {address.value for address in one.proven if address.kind is kind}
-        theirs = {address.value for address in other.proven if address.kind is kind}
+        mine = {address.value for address in proven if address.kind is kind}
+        theirs = {address.value for address in other if address.kind is kind}
         if mine != theirs:
             found.append(Conflict(kind.value, tuple(sorted(mine | theirs))))
     return tuple(found)

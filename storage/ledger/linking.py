@@ -286,6 +286,7 @@ async def _one_conversation(
             cause="identity_linked",
             by=request.by,
             at=datetime.now(UTC),
+            one_person=True,
         )
     except MergeRefused as error:
         raise Again from error  # one of them has just ended

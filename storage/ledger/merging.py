@@ -18,6 +18,8 @@ from psycopg.errors import DeadlockDetected
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from domain.identity.addresses import AddressKind, NormalAddress
+from domain.identity.linking import Conflict, conflicts_of
 from storage.database import Database, LedgerConnection
 from storage.ids import new_id
 
@@ -33,6 +35,7 @@ order by asked.place
 """
 _LOCK_CUSTOMERS: Final = "select from customers where id = any(%s) order by id for no key update"
 _LOCK_IDENTITIES: Final = "select from identities where customer_id = any(%s) order by id for no key update"
+_PROVEN: Final = "select customer_id, kind, address from identities where customer_id = any(%s) and verified"
 _LOCK_CONVERSATIONS: Final = """
 select id, customer_id, state, opened_at, pool, episode, agent_id, channels,
        exists (select from assignments a where a.conversation_id = c.id and a.ended_at is null) as is_held
@@ -163,15 +166,18 @@ class MergeRefusal(StrEnum):
     """A conversation can't become part of itself."""
     ENDED = "conversation_ended"
     """One of the two is closed: it keeps its place in the history."""
+    CONFLICT = "identity_conflict"
+    """Both customers have proven addresses of a kind, and different ones: they may be two people."""
 
 
 class MergeRefused(Exception):  # noqa: N818 -- the field's word: a request is refused, nothing failed
     """Nothing was merged."""
 
-    def __init__(self, code: MergeRefusal, conversation_id: str) -> None:
+    def __init__(self, code: MergeRefusal, conversation_id: str, against: tuple[Conflict, ...] = ()) -> None:
         super().__init__(f"{code}: {conversation_id}")
         self.code = code
         self.conversation_id = conversation_id
+        self.against = against
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,30 +212,43 @@ class _Party:
     is_held: bool
 
 
-async def merge(database: Database, one: str, other: str, *, cause: str, by: str | None, at: datetime) -> Merged:
+async def merge(
+    database: Database, one: str, other: str, *, cause: str, by: str | None, at: datetime, one_person: bool = False
+) -> Merged:
     """Merge in a transaction of its own, again when another merge stood in its way; see `merge_conversations`."""
     for _ in range(_MOST_RACES):
         try:
             async with database.ledger.connection() as connection, connection.transaction():
-                return await merge_conversations(connection, one, other, cause=cause, by=by, at=at)
+                return await merge_conversations(
+                    connection, one, other, cause=cause, by=by, at=at, one_person=one_person
+                )
         except DeadlockDetected:
             continue  # whoever won has gone on; now it can be seen what they wrote
     raise RuntimeError(f"lost {_MOST_RACES} races for one merge")
 
 
 async def merge_conversations(
-    connection: LedgerConnection, one: str, other: str, *, cause: str, by: str | None, at: datetime
+    connection: LedgerConnection,
+    one: str,
+    other: str,
+    *,
+    cause: str,
+    by: str | None,
+    at: datetime,
+    one_person: bool = False,
 ) -> Merged:
     """Make one conversation of two, in the caller's transaction, and owe both workflows the news.
 
     The survivor is the one with an accepted assignment, else the older. Conversations that were merged before stand for
     their survivors. The two may belong to two customers: then the addresses that wrote in the loser become the
-    survivor's customer's, and linking the rest of the two customers is the caller's to do, afterwards. `at` is moved up
-    to the ledger's clock. Customers, then conversations are locked in the order of their ids; a caller that locks
-    more locks customers first.
+    survivor's customer's, and linking the rest of the two customers is the caller's to do, afterwards. That their
+    proven addresses speak against it is overridden by `one_person`: somebody with authority knows better. `at` is
+    moved up to the ledger's clock. Customers, then conversations are locked in the order of their ids; a caller that
+    locks more locks customers first.
 
     Raises:
-        MergeRefused: the two are the same, one does not exist or is closed; nothing was written.
+        MergeRefused: the two are the same, one does not exist or is closed, or they are of two people; nothing was
+            written.
     """
     if one == other:
         raise MergeRefused(MergeRefusal.SAME, one)
@@ -242,6 +261,8 @@ async def merge_conversations(
             return Merged(survivor, gone, None, places[0].customer_id or "", at)
         parties = await _locked(connection, ids, places)
         if parties is not None:
+            if not one_person:
+                await _demand_one_person(connection, parties)
             survivor_row, loser_row = _ranked(parties)
             return await _merge(connection, survivor_row, loser_row, cause, by, at)
     raise RuntimeError(f"lost {_MOST_RACES} races for one merge")
@@ -270,6 +291,19 @@ async def _locked(connection: LedgerConnection, ids: Sequence[str], places: Sequ
         if party.state == "closed":
             raise MergeRefused(MergeRefusal.ENDED, party.id)
     return parties
+
+
+async def _demand_one_person(connection: LedgerConnection, parties: Sequence[_Party]) -> None:
+    customers = sorted({party.customer_id for party in parties})
+    if len(customers) == 1:
+        return
+    proven: dict[str, set[NormalAddress]] = {customer: set() for customer in customers}
+    cursor = await connection.execute(_PROVEN, (customers,))
+    for customer, kind, address in await cursor.fetchall():
+        proven[customer].add(NormalAddress(AddressKind(kind), address))
+    against = conflicts_of(*proven.values())
+    if against:
+        raise MergeRefused(MergeRefusal.CONFLICT, parties[0].id, against)
 
 
 def _ranked(parties: Sequence[_Party]) -> tuple[_Party, _Party]:

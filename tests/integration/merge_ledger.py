@@ -48,7 +48,7 @@ class MergeLedger:
             return await take_in(connection, message)
 
     async def merge(self, one: str, other: str, by: str | None = None) -> Merged:
-        return await merge(self.database, one, other, cause="agent", by=by, at=now())
+        return await merge(self.database, one, other, cause="agent", by=by, at=now(), one_person=True)
 
     async def agent(self, agent_id: str, load: int = 0) -> None:
         await self.sql(

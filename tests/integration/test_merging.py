@@ -149,7 +149,13 @@ async def test_a_merge_is_undone_with_the_transaction_it_belongs_to(ledger: Merg
     ada, bea = await ledger.says("ada"), await ledger.says("bea")
     async with ledger.database.ledger.connection() as connection:
         merged = await merge_conversations(
-            connection, ada.conversation_id, bea.conversation_id, cause="identity_verified", by=None, at=now()
+            connection,
+            ada.conversation_id,
+            bea.conversation_id,
+            cause="identity_verified",
+            by=None,
+            at=now(),
+            one_person=True,
         )
         assert merged.merge_id is not None
         await connection.rollback()

@@ -49,7 +49,13 @@ class Parts(Floor):
 
     async def merge(self, one: TakenIn, other: TakenIn) -> Merged:
         return await merge(
-            self.database, one.conversation_id, other.conversation_id, cause="agent", by=None, at=datetime.now(UTC)
+            self.database,
+            one.conversation_id,
+            other.conversation_id,
+            cause="agent",
+            by=None,
+            at=datetime.now(UTC),
+            one_person=True,
         )
 
     async def settled(self) -> None:

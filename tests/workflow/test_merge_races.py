@@ -35,8 +35,8 @@ class Figures:
 async def merged_both_ways(floor: Floor, one: str, other: str) -> None:
     at = datetime.now(UTC)
     await asyncio.gather(
-        merge(floor.database, one, other, cause="agent", by=None, at=at),
-        merge(floor.database, other, one, cause="agent", by=None, at=at),
+        merge(floor.database, one, other, cause="agent", by=None, at=at, one_person=True),
+        merge(floor.database, other, one, cause="agent", by=None, at=at, one_person=True),
     )
 
 

@@ -9,10 +9,13 @@ from temporalio.client import Client
 from api.app import create_app
 from api.context import ApiContext
 from domain.channels import Channel
+from storage.migrate import key_digest
+from storage.tables import ApiKey
 from storage.violations import violations
 from tests.workflow.conftest import Floor
 from tests.workflow.test_api_desk_floor import key_of
-from tests.workflow.test_conversation_floor import accepted
+from tests.workflow.test_conversation_floor import ASK, accepted
+from workflows.search_attributes import MERGED_INTO
 
 
 @pytest.fixture
@@ -39,6 +42,11 @@ async def test_an_agent_merges_undoes_and_splits(floor: Floor, desk: httpx.Async
     assert (itself.status_code, itself.json()["errors"][0]["pointer"]) == (422, "/into")
     unknown = await desk.post(f"{path}/merge", json={"into": "con_nowhere"}, headers=key)
     assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (422, "/into")
+    opposed = await desk.post(f"{path}/merge", json={"into": mine.conversation_id}, headers=key)
+    assert (opposed.status_code, opposed.json()["code"]) == (409, "identity_conflict")
+    forced = await desk.post(f"{path}/merge", json={"into": mine.conversation_id, "force": True}, headers=key)
+    assert (forced.status_code, forced.json()["code"]) == (403, "forbidden")
+    await floor.sql("update identities set verified = false where customer_id = %s", other.customer_id)
     for _ in range(2):
         merged = await desk.post(f"{path}/merge", json={"into": mine.conversation_id}, headers=key)
         assert (merged.status_code, merged.json()["id"]) == (200, mine.conversation_id), merged.text
@@ -79,3 +87,24 @@ async def test_an_agent_merges_undoes_and_splits(floor: Floor, desk: httpx.Async
     await floor.until(forgotten, "the conversation to forget the threads")
     async with floor.database.ledger.connection() as connection:
         assert await violations(connection) == []
+
+
+async def test_a_supervisor_knows_two_proven_addresses_for_one_person(floor: Floor, desk: httpx.AsyncClient) -> None:
+    async with floor.database.session() as session:
+        session.add(ApiKey(id="key_sup", role="supervisor", digest=key_digest("bt_sup")))
+    one, other = await floor.says("bea", ASK), await floor.says("bea.at.home", ASK)
+
+    async def both_wait() -> bool | None:
+        return True if await floor.sql("select distinct state from conversations") == [("queued",)] else None
+
+    await floor.until(both_wait, "both to be queued")
+    answer = await desk.post(
+        f"/v1/conversations/{other.conversation_id}/merge",
+        json={"into": one.conversation_id, "force": True},
+        headers={"Authorization": "Bearer bt_sup"},
+    )
+    assert (answer.status_code, answer.json()["id"]) == (200, one.conversation_id), answer.text
+    await floor.handle(other.conversation_id).result()
+    described = await floor.handle(other.conversation_id).describe()
+    assert described.typed_search_attributes[MERGED_INTO] == one.conversation_id
+    assert await floor.sql("select distinct customer_id from identities") == [(one.customer_id,)]

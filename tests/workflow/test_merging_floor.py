@@ -23,6 +23,7 @@ async def merged(floor: Floor, one: TakenIn, other: TakenIn) -> Merged:
         cause="agent",
         by=None,
         at=datetime.now(UTC),
+        one_person=True,
     )
     await floor.handle(done.loser_id).result()
 
