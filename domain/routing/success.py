@@ -31,7 +31,8 @@ _ABOVE: Mapping[str, tuple[tuple[str, int], ...]] = {
     "agent_intent": (("agent", 1),),
     "agent_product": (("agent", 1), ("agent_intent", 2)),
 }
-_WEAKEST, _STRONGEST = 2.0, 2_000.0
+# Three levels of an agent speak of the same case: were each worth less, two bad cases would condemn.
+_WEAKEST, _STRONGEST = 6.0, 2_000.0
 # A spread of fewer groups says nothing.
 _FEWEST_GROUPS = 5
 _EDGE = 1e-4
@@ -80,7 +81,7 @@ class SuccessPrior:
 
     mean: float = 0.7
     strength: float = 5.0
-    level_strength: float = 20.0
+    level_strength: float = 30.0
     half_life: timedelta | None = timedelta(days=90)
 
 

@@ -51,6 +51,16 @@ def test_three_successes_make_no_star_and_three_hundred_do() -> None:
     assert many.deviation < few.deviation
 
 
+VARIED = [outcomes(f"agent-{at}", 40 + 5 * at, 60 - 5 * at) for at in range(10)]
+
+
+@pytest.mark.parametrize(("team", "most"), [(TEAM, 0.08), (VARIED, 0.16)])
+def test_two_failures_condemn_nobody(team: list[list[Resolution]], most: float) -> None:
+    """Not even on a team whose agents really differ, from 40 % to 85 %."""
+    few = learned(*team, outcomes("ann", 0, 2)).model().probability("ann", "billing", None, "gold", "email")
+    assert 0 < few.team - few.value < most
+
+
 def test_an_unknown_intent_falls_back_to_what_is_known_of_the_agent_elsewhere() -> None:
     model = learned(*TEAM, outcomes("ann", 190, 10)).model()
     assert model.probability("ann", "never seen", None, "gold", "email").value > 0.75
