@@ -30,7 +30,7 @@ _NEXT_TRANSACTION: Final = "select pg_snapshot_xmax(pg_current_snapshot())::text
 _AFTER: Final = f"""
 with settled as ({_SETTLED})
 select s.transaction, s.id, e.transaction::text::bigint, e.id, e.kind, e.at, e.conversation_id, e.customer_id,
-       e.agent_id, e.pool, e.data
+       e.agent_id, e.pool, e.data - 'record' as data
 from settled s left join lateral (
     select * from events
     where (transaction, id) > (%(transaction)s::text::xid8, %(id)s)

@@ -76,6 +76,7 @@ async def test_an_agent_merges_undoes_and_splits(floor: Floor, desk: httpx.Async
 
     timeline = (await desk.get(f"/v1/conversations/{mine.conversation_id}/timeline", headers=key)).json()["data"]
     told = {entry["event"]: entry["data"] for entry in timeline if entry["kind"] == "event"}
+    assert not any("record" in data for data in told.values())
     assert (told["conversation_absorbed"]["by"], told["conversation_absorbed"]["cause"]) == (ann, "agent")
     assert told["thread_joined"]["channel"] == "sms"
     assert told["threads_split"]["into"] == parted.json()["id"]
