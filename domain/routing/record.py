@@ -214,8 +214,11 @@ def _reason(counts: tuple[ExclusionCount, ...], agents: int) -> UnmatchedReason:
 
 def _table(parts: tuple[tuple[str, Floats], ...]) -> list[_NamedValues]:
     """The parts pair by pair: plain floats, as thousands of pairs are told one by one."""
-    names = tuple(name for name, _ in parts)
-    return [tuple(zip(names, row, strict=True)) for row in np.stack([part for _, part in parts], axis=1).tolist()]
+    told = [(name, part) for name, part in parts if part.any()]
+    if not told:
+        return [()] * len(parts[0][1])
+    names = [name for name, _ in told]
+    return [tuple(zip(names, row, strict=True)) for row in np.stack([part for _, part in told], axis=1).tolist()]
 
 
 def _explained(parts: _NamedValues, load: float) -> tuple[ScorePart, ...]:
