@@ -14,7 +14,7 @@ from storage.tables import ApiKey
 from storage.violations import violations
 from tests.workflow.conftest import Floor
 from tests.workflow.test_api_desk_floor import key_of
-from tests.workflow.test_conversation_floor import ASK, accepted
+from tests.workflow.test_conversation_floor import accepted
 from workflows.search_attributes import MERGED_INTO
 
 
@@ -42,10 +42,6 @@ async def test_an_agent_merges_undoes_and_splits(floor: Floor, desk: httpx.Async
     assert (itself.status_code, itself.json()["errors"][0]["pointer"]) == (422, "/into")
     unknown = await desk.post(f"{path}/merge", json={"into": "con_nowhere"}, headers=key)
     assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (422, "/into")
-    opposed = await desk.post(f"{path}/merge", json={"into": mine.conversation_id}, headers=key)
-    assert (opposed.status_code, opposed.json()["code"]) == (409, "identity_conflict")
-    forced = await desk.post(f"{path}/merge", json={"into": mine.conversation_id, "force": True}, headers=key)
-    assert (forced.status_code, forced.json()["code"]) == (403, "forbidden")
     await floor.sql("update identities set verified = false where customer_id = %s", other.customer_id)
     for _ in range(2):
         merged = await desk.post(f"{path}/merge", json={"into": mine.conversation_id}, headers=key)
@@ -93,17 +89,16 @@ async def test_an_agent_merges_undoes_and_splits(floor: Floor, desk: httpx.Async
 async def test_a_supervisor_knows_two_proven_addresses_for_one_person(floor: Floor, desk: httpx.AsyncClient) -> None:
     async with floor.database.session() as session:
         session.add(ApiKey(id="key_sup", role="supervisor", digest=key_digest("bt_sup")))
-    one, other = await floor.says("bea", ASK), await floor.says("bea.at.home", ASK)
+    key = await key_of(floor.database, await floor.agent("Ann"))
+    (one, _), (other, _) = await accepted(floor, customer="bea"), await accepted(floor, customer="bea.at.home")
+    path = f"/v1/conversations/{other.conversation_id}/merge"
+    opposed = await desk.post(path, json={"into": one.conversation_id}, headers=key)
+    assert (opposed.status_code, opposed.json()["code"]) == (409, "identity_conflict")
+    forced = await desk.post(path, json={"into": one.conversation_id, "force": True}, headers=key)
+    assert (forced.status_code, forced.json()["code"]) == (403, "forbidden")
 
-    async def both_wait() -> bool | None:
-        return True if await floor.sql("select distinct state from conversations") == [("queued",)] else None
-
-    await floor.until(both_wait, "both to be queued")
-    answer = await desk.post(
-        f"/v1/conversations/{other.conversation_id}/merge",
-        json={"into": one.conversation_id, "force": True},
-        headers={"Authorization": "Bearer bt_sup"},
-    )
+    boss = {"Authorization": "Bearer bt_sup"}
+    answer = await desk.post(path, json={"into": one.conversation_id, "force": True}, headers=boss)
     assert (answer.status_code, answer.json()["id"]) == (200, one.conversation_id), answer.text
     await floor.handle(other.conversation_id).result()
     described = await floor.handle(other.conversation_id).describe()
