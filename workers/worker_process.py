@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from activities.conversation_steps import ConversationSteps
 from activities.deliver import Deliveries
@@ -63,11 +63,15 @@ async def run_worker(settings: ProcessSettings, stop: asyncio.Event) -> None:
         await database.close()
 
 
-def conversation_worker(client: Client, steps: ConversationSteps, deliveries: Deliveries) -> Worker:
+def conversation_worker(
+    client: Client, steps: ConversationSteps, deliveries: Deliveries, *, runner: WorkflowRunner | None = None
+) -> Worker:
+    """At work nothing guards the workflow's code from the outside world: the tests run it in the sandbox."""
     return Worker(
         client,
         task_queue=CONVERSATIONS,
         workflows=[Conversation],
+        workflow_runner=runner or UnsandboxedWorkflowRunner(),
         activities=[steps.assess, steps.assess_merge, steps.write_step, deliveries.deliver],
         max_cached_workflows=CACHED_CONVERSATIONS,
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),

@@ -10,6 +10,7 @@ from typing import TypeVar
 import pytest
 from psycopg.types.json import Jsonb
 from temporalio.client import Client, WorkflowHandle
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.conversation_steps import ConversationSteps
 from activities.deliver import Deliveries
@@ -181,7 +182,7 @@ async def floor(database: Database, temporal: Client, triage: MessageTriage) -> 
     client = Client(temporal.service_client, namespace=temporal.namespace, data_converter=DATA_CONVERTER)
     steps = ConversationSteps(database, triage, SECRET)
     async with (
-        conversation_worker(client, steps, Deliveries(database, SealedBox(SECRET))),
+        conversation_worker(client, steps, Deliveries(database, SealedBox(SECRET)), runner=SandboxedWorkflowRunner()),
         dispatcher_worker(client, database),
     ):
         relay = asyncio.create_task(Relay(database, client).run())

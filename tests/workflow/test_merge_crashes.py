@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.conversation_steps import ConversationSteps
 from activities.deliver import Deliveries
@@ -35,7 +36,9 @@ class Parts(Floor):
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[None]:
         steps = ConversationSteps(self.database, self.triage)
-        async with conversation_worker(self.client, steps, Deliveries(self.database, SealedBox(SECRET))):
+        async with conversation_worker(
+            self.client, steps, Deliveries(self.database, SealedBox(SECRET)), runner=SandboxedWorkflowRunner()
+        ):
             yield
 
     @asynccontextmanager

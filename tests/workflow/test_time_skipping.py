@@ -17,6 +17,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from temporalio.client import Client
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.conversation_steps import ConversationSteps
 from activities.deliver import Deliveries
@@ -51,7 +52,9 @@ class VirtualFloor:
         await self.skipper.fast_forward(self.floor.handle(conversation_id), span)
 
     async def start_worker(self) -> None:
-        await self.working.enter_async_context(conversation_worker(self.skipper.client, self.steps, self.deliveries))
+        await self.working.enter_async_context(
+            conversation_worker(self.skipper.client, self.steps, self.deliveries, runner=SandboxedWorkflowRunner())
+        )
 
     async def stop_worker(self) -> None:
         await self.working.aclose()
