@@ -152,12 +152,16 @@ class WaitingWorth:
     A minute of waiting loses `loss_per_minute` of a case's worth. Agents forecast to be free within `horizon` are
     weighed; a present but full affine agent is waited for at most `affinity_wait` from the case's entry. Nothing waits
     past its next breach, less `breach_margin`.
+    A late case whose urgency is below `spare_below` is not given the last free place of its pool, for at most
+    `spare_for` after that became free: who comes meanwhile can still be answered in time. 0 keeps none.
     """
 
     loss_per_minute: float = 0.05
     horizon: timedelta = timedelta(minutes=5)
     affinity_wait: timedelta = timedelta(minutes=2)
     breach_margin: timedelta = timedelta(seconds=30)
+    spare_below: float = 0.0
+    spare_for: timedelta = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from domain.routing.policy import (
 )
 
 
-def live_calls(*, target: timedelta = timedelta(seconds=20), version: str = "live-calls-1") -> RoutingPolicy:
+def live_calls(*, target: timedelta = timedelta(seconds=20), version: str = "live-calls-2") -> RoutingPolicy:
     """For queues where people hang up: who can still be answered within `target` first, short work before long.
 
-    The late follow, the last in first, with more weight for those who give up soon. Among free agents the quick ones
+    The late follow, the last in first, with more weight for those who give up soon. The last free agent is kept from
+    those among them whose call is long or who are late by much, up to two minutes. Among free agents the quick ones
     go first: on calls agents differ much in pace and little in success.
     """
     return RoutingPolicy(
@@ -27,16 +28,16 @@ def live_calls(*, target: timedelta = timedelta(seconds=20), version: str = "liv
             breach=20.0,
             breach_horizon=target * 1.25,
             late=LateOrder.AFTER_PUNCTUAL,
-            late_fades=1.0,
-            late_half_life=target * 3,
-            give_up=5.0,
-            handle_exponent=1.0,
+            late_fades=2.0,
+            late_half_life=target * 7,
+            give_up=1.9,
+            handle_exponent=1.6,
             least=0.001,
             most=1_000.0,
         ),
         fit=FitWeights(success=0.1),
         costs=CostWeights(slow=0.5, cap=0.9),
-        waiting=WaitingWorth(affinity_wait=timedelta()),
+        waiting=WaitingWorth(affinity_wait=timedelta(), spare_below=0.9),
     )
 
 

@@ -17,7 +17,9 @@ UNITS = 100
 _COLUMNS = 17
 _NOBODY = "NO_SERVER"
 _PACE_PRIOR = 50
+_CALLER_PRIOR = 12
 _CURVE_CALLS = 500
+_USUAL_WORK = timedelta(minutes=3)
 _DAY = timedelta(days=1)
 
 
@@ -105,14 +107,16 @@ def patience_by_kind(calls: Sequence[LoggedCall]) -> dict[str | None, Patience]:
 
 @dataclass(frozen=True, slots=True)
 class CallExperience:
-    """What past calls teach a router: work by kind, agents' paces, and how soon callers give up.
+    """What past calls teach a router: work by kind and caller, agents' paces, and how soon callers give up.
 
-    `pace` is an agent's time over the mean of the same kinds, shrunk toward 1 as if by `_PACE_PRIOR` calls.
-    `patience` is the waited time per caller who gave up, by kind.
+    `pace` is an agent's time over the mean of the same kinds, shrunk toward 1 as if by `_PACE_PRIOR` calls; `length`
+    is the same of a caller who is known, as if by `_CALLER_PRIOR`. `patience` is the waited time per caller who gave
+    up, by kind.
     """
 
     work: Mapping[str, timedelta]
     pace: Mapping[str, float]
+    length: Mapping[str, float]
     patience: Mapping[str, timedelta]
 
     @classmethod
@@ -127,15 +131,31 @@ class CallExperience:
             else:
                 spent.setdefault(call.kind, []).append(call.service.total_seconds())
         mean = {kind: float(np.mean(some)) for kind, some in sorted(spent.items())}
-        ratios: dict[str, list[float]] = {}
+        of_agent: dict[str, list[float]] = {}
+        of_caller: dict[str, list[float]] = {}
         for call in calls:
-            if call.served_by is not None and call.service is not None:
-                ratios.setdefault(call.served_by, []).append(call.service.total_seconds() / max(mean[call.kind], 1.0))
+            if call.service is None:
+                continue
+            ratio = call.service.total_seconds() / max(mean[call.kind], 1.0)
+            for name, ratios in ((call.served_by, of_agent), (call.customer_id, of_caller)):
+                if name is not None:
+                    ratios.setdefault(name, []).append(ratio)
         return cls(
             {kind: timedelta(seconds=round(seconds)) for kind, seconds in mean.items()},
-            {name: (sum(some) + _PACE_PRIOR) / (len(some) + _PACE_PRIOR) for name, some in sorted(ratios.items())},
+            _shrunk(of_agent, _PACE_PRIOR),
+            _shrunk(of_caller, _CALLER_PRIOR),
             {kind: timedelta(seconds=sum(some) / (gave_up.get(kind, 0) + 1)) for kind, some in waited.items()},
         )
+
+    def expected_work(self, call: LoggedCall) -> timedelta:
+        """The service time of such a call, as far as its kind and its caller tell, in whole seconds."""
+        usual = self.work.get(call.kind, _USUAL_WORK)
+        return timedelta(seconds=round(usual.total_seconds() * self.length.get(call.customer_id or "", 1.0)))
+
+
+def _shrunk(ratios: Mapping[str, Sequence[float]], prior: int) -> dict[str, float]:
+    """The mean ratio of each name, shrunk toward 1 as if by `prior` calls."""
+    return {name: (sum(some) + prior) / (len(some) + prior) for name, some in sorted(ratios.items())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +212,7 @@ class CallTraces:
             case_id=call.call_id,
             arrives_at=call.arrives_at,
             work=work,
-            expected_work=self.known.work.get(call.kind, timedelta(minutes=3)) + self.after_work,
+            expected_work=self.known.expected_work(call) + self.after_work,
             target=TARGET,
             channel=CHANNEL,
             units=UNITS,

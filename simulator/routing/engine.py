@@ -23,12 +23,13 @@ class _What(IntEnum):
 
 @dataclass(slots=True)
 class Staffer:
-    """An agent during a simulation."""
+    """An agent during a simulation; `free_since` is when they came or last had room come back."""
 
     agent: TraceAgent
     present: bool = False
     load: int = 0
     last_assigned_at: datetime | None = None
+    free_since: datetime | None = None
     cases: int = 0
     worked: timedelta = timedelta()
     channel_load: dict[str, int] = field(default_factory=dict)
@@ -151,8 +152,10 @@ class _Simulation:
         elif event.what is _What.ENDED and staffer is not None and case is not None:
             staffer.load -= case.units
             staffer.channel_load[case.channel] -= 1
+            staffer.free_since = event.at
         elif event.what is _What.CAME and staffer is not None:
             staffer.present = True
+            staffer.free_since = event.at
         elif event.what is _What.WENT and staffer is not None:
             staffer.present = False
 

@@ -1,17 +1,18 @@
 """Baton's own engine as a router of the simulator."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from domain.routing.matching import takers
 from domain.routing.model import AgentCapacity, SuccessModel, WaitingCase
-from domain.routing.policy import RoutingPolicy
+from domain.routing.policy import RoutingPolicy, WaitingWorth
 from domain.routing.queue import WaitingQueue
 from simulator.routing.engine import Choice, Staffer
 from simulator.routing.trace import TraceCase
 
 # An agent's own mean handle time is told as their pace times this.
 _TYPICAL = timedelta(minutes=3)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class WholeQueue:
@@ -60,8 +61,22 @@ class WholeQueue:
                 languages=staffer.agent.languages,
                 last_assigned_at=staffer.last_assigned_at,
                 expected_handle=_TYPICAL * staffer.agent.expected_pace,
+                freed_lately=spared_until(staffer, self._policy.waiting) > now,
             )
             for staffer in staff
         ]
         pairs = takers(self._queue, agents, self._policy, self._success, now)
-        return [Choice(case_id, agent_id) for case_id, agent_id in pairs], None
+        return [Choice(case_id, agent_id) for case_id, agent_id in pairs], next_look(staff, self._policy.waiting, now)
+
+
+def spared_until(staffer: Staffer, waiting: WaitingWorth) -> datetime:
+    """Until when the place that came back to the agent may be kept for who comes next."""
+    return _NEVER if staffer.free_since is None else staffer.free_since + waiting.spare_for
+
+
+def next_look(staff: Sequence[Staffer], waiting: WaitingWorth, now: datetime) -> datetime | None:
+    """The next instant at which a place is kept no longer; None under a policy that keeps none."""
+    if waiting.spare_below <= 0:
+        return None
+    ends = (spared_until(staffer, waiting) for staffer in staff)
+    return min((end for end in ends if end > now), default=None)

@@ -12,6 +12,7 @@ from domain.routing.policy import RoutingPolicy
 from domain.routing.queue import WaitingQueue
 from simulator.routing.engine import Choice, Run, Staffer, simulate
 from simulator.routing.measures import gini
+from simulator.routing.ours import next_look, spared_until
 from simulator.routing.trace import Presence, Trace, TraceAgent, TraceCase
 
 _NO_TARGET = timedelta(days=3650)
@@ -125,11 +126,14 @@ class _AsRecorded:
                 load=staffer.load,
                 channel_load=dict(staffer.channel_load),
                 last_assigned_at=staffer.last_assigned_at,
+                freed_lately=spared_until(staffer, self._policy.waiting) > now,
             )
             for staffer in staff
         ]
         answer = match(self._queue, agents, self._policy, self._success, now)
-        return [Choice(one.conversation_id, one.agent_id) for one in answer.decisions], answer.next_change_at
+        looks = [answer.next_change_at, next_look(staff, self._policy.waiting, now)]
+        look_at = min((look for look in looks if look is not None), default=None)
+        return [Choice(one.conversation_id, one.agent_id) for one in answer.decisions], look_at
 
 
 def compare(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from domain.routing.matching import match
 from domain.routing.model import AgentCapacity, AgentKind, CustomerHours, WaitingCase
-from domain.routing.policy import CostWeights, OverflowRule, RoutingPolicy
+from domain.routing.policy import CostWeights, OverflowRule, RoutingPolicy, WaitingWorth
+from domain.routing.presets import live_calls
 from domain.routing.success import SuccessLearner
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -157,3 +158,38 @@ def test_between_equals_the_cheaper_takes_it(price: float) -> None:
     assistant = agent("assistant", kind=AgentKind.AI, cost_per_case=price)
     (decision,) = match([waiting("one")], [assistant, agent("zoe")], RoutingPolicy(), NOTHING_LEARNED, NOW).decisions
     assert decision.agent_id == "zoe"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.integers(10, 900)), min_size=1, max_size=6),
+    st.lists(st.booleans(), min_size=1, max_size=4),
+    st.floats(0.1, 5.0),
+)
+def test_a_place_is_kept_from_late_cases_only_and_never_more_than_one(
+    calls: list[tuple[int, int]], freed_lately: list[bool], below: float
+) -> None:
+    """Against the same policy that keeps none: nobody gets what they had not, and who loses had the last place."""
+    target = timedelta(seconds=20)
+    cases = [
+        waiting(
+            f"case-{at}",
+            waited=timedelta(seconds=waited),
+            next_breach_at=NOW - timedelta(seconds=waited) + target,
+            expected_handle=timedelta(seconds=work),
+        )
+        for at, (waited, work) in enumerate(calls)
+    ]
+    staff = [agent(f"agent-{at}", freed_lately=lately) for at, lately in enumerate(freed_lately)]
+    plain = replace(live_calls(), waiting=WaitingWorth(affinity_wait=timedelta()))
+    sparing = replace(plain, waiting=replace(plain.waiting, spare_below=below))
+    before = {one.conversation_id: one for one in match(cases, staff, plain, NOTHING_LEARNED, NOW).decisions}
+    after = {one.conversation_id for one in match(cases, staff, sparing, NOTHING_LEARNED, NOW).decisions}
+    assert after <= before.keys()
+    put_off = [before[one] for one in before.keys() - after]
+    assert len(put_off) <= 1
+    for one in put_off:
+        assert one.waited > target
+        assert one.urgency < below
+        assert len(before) == len(staff)
+        assert freed_lately[int(one.agent_id.removeprefix("agent-"))]

@@ -16,7 +16,7 @@ from domain.routing.model import (
     UnmatchedReason,
     WaitingCase,
 )
-from domain.routing.policy import OverflowRule, RoutingPolicy, WaitingWorth, WideningStep
+from domain.routing.policy import LateOrder, OverflowRule, RoutingPolicy, UrgencyWeights, WaitingWorth, WideningStep
 from domain.routing.queue import WaitingQueue
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -176,6 +176,45 @@ def test_one_soon_free_place_keeps_only_one_case_waiting() -> None:
     answer = taken([waiting("a"), waiting("b")], staff, soon_free=soon, success=Likely(ann=0.95, bob=0.2))
     assert len(answer.decisions) == 1
     assert answer.decisions[0].agent_id == "bob"
+
+
+SPARING = RoutingPolicy(
+    urgency=UrgencyWeights(base=0.5, priority=1.0, late=LateOrder.AFTER_PUNCTUAL), waiting=WaitingWorth(spare_below=1.2)
+)
+FREED = agent("ann", load=66, freed_lately=True)
+
+
+def late(name: str = "one", **changes: object) -> WaitingCase:
+    return waiting(name, **{"next_breach_at": NOW - timedelta(seconds=9), "priority": 5, **changes})
+
+
+def test_the_last_place_freed_lately_is_kept_from_a_late_case_of_little_urgency() -> None:
+    answer = taken([late()], [FREED], SPARING)
+    assert [one.reason for one in answer.unmatched] == [UnmatchedReason.OTHERS_FIRST]
+    assert who([late(), waiting("in time", next_breach_at=NOW)], [FREED], SPARING) == {"in time": "ann"}
+
+
+@pytest.mark.parametrize(
+    ("case", "staff"),
+    [
+        (late(), [FREED, agent("bob", load=66)]),
+        (late(), [replace(FREED, freed_lately=False)]),
+        (late(priority=1), [FREED]),
+        (late(only_agent="ann"), [FREED]),
+        (waiting(next_breach_at=NOW), [FREED]),
+        (waiting(), [FREED]),
+    ],
+    ids=["another is free", "long free", "urgent", "named", "in time", "without a deadline"],
+)
+def test_nothing_else_is_put_off_for_a_last_place(case: WaitingCase, staff: list[AgentCapacity]) -> None:
+    assert set(who([case], staff, SPARING)) == {"one"}
+
+
+def test_of_two_late_cases_the_less_urgent_is_put_off_and_an_agent_for_transfers_is_no_place() -> None:
+    for_transfers = agent("zoe", transfers_only=True)
+    cases = [late("less"), late("more", priority=4)]
+    staff = [FREED, agent("bob", load=66, freed_lately=True), for_transfers]
+    assert set(who(cases, staff, SPARING)) == {"more"}
 
 
 OVERFLOW = OverflowRule(

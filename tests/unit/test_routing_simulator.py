@@ -22,7 +22,7 @@ from simulator.routing.baselines import (
     shares_of_intents,
 )
 from simulator.routing.bound import fluid_score
-from simulator.routing.call_log import CallTraces, read_calls
+from simulator.routing.call_log import CallExperience, CallTraces, LoggedCall, read_calls
 from simulator.routing.engine import Router, simulate
 from simulator.routing.generated import generated_day, generated_resolutions
 from simulator.routing.incident_log import incident_trace, read_incidents
@@ -156,6 +156,20 @@ def test_gc_mu_takes_the_short_one_of_equal_waits_and_max_weight_the_longer_queu
     assert [one.case.case_id for one in simulate(queue, MaxWeight()).outcomes][1] == "card-0"
 
 
+def test_a_place_is_kept_from_a_long_late_call_for_two_minutes_at_most() -> None:
+    calls = (call("first", 0), call("late", 5, work=600))
+    router = WholeQueue(live_calls(), NOTHING_LEARNED)
+    alone = simulate(Trace("t", calls, (one_agent(),)), router)
+    assert [one.waited.total_seconds() for one in alone.outcomes] == [0.0, 60 + 120 - 5]
+    router = WholeQueue(live_calls(), NOTHING_LEARNED)
+    another = simulate(Trace("t", (*calls, call("in time", 100)), (one_agent(),)), router)
+    assert {one.case.case_id: one.waited.total_seconds() for one in another.outcomes} == {
+        "first": 0.0,
+        "in time": 0.0,
+        "late": 160 + 120 - 5,
+    }
+
+
 def test_no_router_beats_the_fluid_bound() -> None:
     trace = generated_day(seed=5, cases=150, agents=6)
     bound = fluid_score(trace)
@@ -194,6 +208,19 @@ def test_a_call_log_becomes_days_with_the_staff_that_was_there(tmp_path) -> None
     assert [case.patience for case in day.cases[1:2]] == [timedelta(seconds=30)]
     assert [one.agent_id for one in day.agents] == ["ZOE"]
     assert len(day.agents[0].presences) == 1
+
+
+def test_the_length_of_a_known_callers_calls_is_expected_again() -> None:
+    def past(minute: int, customer: str | None, seconds: int | None) -> LoggedCall:
+        spent = None if seconds is None else timedelta(seconds=seconds)
+        at = NINE + timedelta(minutes=minute)
+        return LoggedCall(str(minute), customer, 1, "PS", at, timedelta(seconds=5), spent and "ZOE", spent)
+
+    calls = [*(past(at, "7", 300) for at in range(12)), *(past(at, None, 60) for at in range(12, 24))]
+    known = CallExperience.of([*calls, past(30, "9", None)])
+    assert known.expected_work(past(40, None, None)) == timedelta(seconds=180)
+    assert known.expected_work(past(41, "7", None)) == timedelta(seconds=240)
+    assert known.expected_work(past(42, "9", None)) == timedelta(seconds=180)
 
 
 def test_an_incident_log_becomes_a_trace_of_the_groups_and_days_that_were(tmp_path) -> None:  # noqa: ANN001 - pytest's path
