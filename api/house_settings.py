@@ -113,6 +113,7 @@ class SettingsAnswer(BaseModel):
     exploration: float = Field(examples=[0.02])
     longest_wait_seconds: float | None = Field(examples=[28800.0])
     urgency_weights: dict[str, float] = Field(examples=[{"wait": 0.25, "breach": 2.0}])
+    routing_presets: dict[str, str] = Field(examples=[{"hotline": "live_calls"}], description="By pool")
     customer_value: CustomerValueAnswer
     outages: list[OutageAnswer]
     intents: dict[str, IntentAnswer]
@@ -149,6 +150,7 @@ class SettingsChange(Body):
     exploration: JsonValue = left_out()
     longest_wait_seconds: JsonValue = left_out()
     urgency_weights: JsonValue = left_out()
+    routing_presets: JsonValue = left_out()
     customer_value: JsonValue = left_out()
     outages: JsonValue = left_out()
     intents: JsonValue = left_out()
@@ -183,6 +185,7 @@ async def change_settings(body: SettingsChange, records: Records) -> SettingsAns
 
 async def _check_pools(records: Records, settings: Settings) -> None:
     named = [(settings.default_pool, pointer("default_pool"))]
+    named += [(pool, pointer("routing_presets", pool)) for pool in settings.routing_presets]
     for position, step in enumerate(settings.widening):
         named += [(pool, pointer("widening", position, "extra_pools")) for pool in step.extra_pools]
     for position, rule in enumerate(settings.overflow):

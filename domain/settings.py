@@ -16,6 +16,7 @@ from domain.errors import FieldProblem, InvalidInput, pointer
 from domain.intents import DEFAULT_CONFIDENCE_THRESHOLD, HIGHEST_LEVEL, LOWEST_LEVEL, PROFILES, IntentProfile
 from domain.routing.business import Outage, OutageEffect, ValueRules
 from domain.routing.policy import OverflowRule, RoutingPolicy, UrgencyWeights, WideningStep
+from domain.routing.presets import PRESET_NAMES
 from domain.suggestions.rules import RoiSettings, SuggestionSettings, SurveySettings
 from domain.suggestions.settings_form import (
     read_roi,
@@ -98,6 +99,8 @@ class Settings:
     """Past it a conversation goes before all that have not waited so long, whatever anybody else is worth."""
     urgency_weights: Mapping[str, float] = field(default_factory=lambda: dict(_URGENCY))
     """What each part of the urgency weighs, by the names of `UrgencyWeights`."""
+    routing_presets: Mapping[str, str] = field(default_factory=dict)
+    """Pools that are of one kind, each with the name of the preset it is routed by (`domain.routing.presets`)."""
     customer_value: ValueRules = field(default_factory=ValueRules)
     outages: tuple[Outage, ...] = ()
     intents: Mapping[str, IntentProfile] = field(default_factory=dict)
@@ -148,6 +151,7 @@ def settings_from_json(document: Mapping[str, Json]) -> Settings:
         exploration=read.one("exploration", DEFAULTS.exploration, read.probability),
         longest_wait=read.one("longest_wait_seconds", DEFAULTS.longest_wait, _or_null(read.positive_duration)),
         urgency_weights=read.one("urgency_weights", DEFAULTS.urgency_weights, read.urgency_weights),
+        routing_presets=read.one("routing_presets", DEFAULTS.routing_presets, read.presets),
         customer_value=read.inner("customer_value", DEFAULTS.customer_value, read.value_rules),
         outages=read.many("outages", DEFAULTS.outages, read.outage),
         intents=read.one("intents", DEFAULTS.intents, read.intents),
@@ -186,6 +190,7 @@ def settings_to_json(settings: Settings) -> dict[str, Json]:
         "exploration": settings.exploration,
         "longest_wait_seconds": None if settings.longest_wait is None else _seconds(settings.longest_wait),
         "urgency_weights": dict(settings.urgency_weights),
+        "routing_presets": dict(settings.routing_presets),
         "customer_value": _value_rules(settings.customer_value),
         "outages": [_outage(outage) for outage in settings.outages],
         "intents": {name: _profile(profile) for name, profile in settings.intents.items()},
@@ -414,6 +419,14 @@ class _Reader:
         if unknown:
             raise _Wrong(f"{', '.join(unknown)}: the parts are {', '.join(_URGENCY)}")
         return {name: _Reader.bounded_weight(given[name]) if name in given else _URGENCY[name] for name in _URGENCY}
+
+    @staticmethod
+    def presets(value: Json) -> Mapping[str, str]:
+        given = {_Reader.name(pool): preset for pool, preset in _object(value).items() if preset is not None}
+        for preset in given.values():
+            if preset not in PRESET_NAMES:
+                raise _Wrong(f"for each pool one of {', '.join(PRESET_NAMES)}, or null for none")
+        return {pool: str(preset) for pool, preset in given.items()}
 
     @staticmethod
     def weights(value: Json) -> Mapping[str, float]:

@@ -1,6 +1,6 @@
 """`baton replay`: the decisions of a period once more, under another policy or another staffing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ import msgspec
 from domain.routing.from_settings import policy_of
 from domain.routing.model import WaitingCase
 from domain.routing.policy import RoutingPolicy
-from domain.routing.presets import live_calls, tickets
+from domain.routing.presets import PRESETS
 from domain.routing.success import SuccessLearner
 from simulator.routing.recorded import Comparison, RecordedAgent, RecordedCase, compare
 from simulator.routing.trace import Presence
@@ -22,7 +22,6 @@ from storage.ledger.success_history import HistoryPosition, ended_since
 
 _EPISODES: Final = 100_000
 _DEFAULT_WORK: Final = timedelta(minutes=5)
-_PRESETS: Final[Mapping[str, Callable[[], RoutingPolicy]]] = {"live_calls": live_calls, "tickets": tickets}
 
 
 class NothingToReplayError(Exception):
@@ -104,8 +103,8 @@ def read_policy(named: str) -> RoutingPolicy:
     Raises:
         NothingToReplayError: there is no such file, or it says something that no policy has.
     """
-    if named in _PRESETS:
-        return _PRESETS[named]()
+    if named in PRESETS:
+        return PRESETS[named]()
     try:
         content = Path(named).read_bytes()
         policy = msgspec.json.decode(content, type=RoutingPolicy)

@@ -7,25 +7,37 @@ from typing import Final
 from domain.routing.demand import needs_at
 from domain.routing.model import WaitingCase
 from domain.routing.policy import RoutingPolicy, UrgencyWeights, WaitingWorth
+from domain.routing.presets import PRESETS
 from domain.settings import Settings
 
 HIGHEST_PRIORITY: Final = 1
 
 
-def policy_of(settings: Settings) -> RoutingPolicy:
-    """The policy for pools that serve every channel; its version names the knobs, so that a replay knows them."""
+def policy_of(settings: Settings, pool: str | None = None) -> RoutingPolicy:
+    """The policy of a pool, by default of one that serves every channel.
+
+    Its version names the knobs, so that a replay knows them. A preset brings its own urgency, fit, costs and worth of
+    waiting; what the house says of priority, mood and business counts beside it.
+    """
     weights = settings.urgency_weights
-    policy = RoutingPolicy(
-        widening=settings.widening,
-        overflow=settings.overflow,
-        urgency=UrgencyWeights(
+    preset = settings.routing_presets.get(pool) if pool is not None else None
+    if preset is None:
+        base = RoutingPolicy(
+            urgency=UrgencyWeights(wait=weights["wait"], breach=weights["breach"]),
+            waiting=WaitingWorth(affinity_wait=settings.owner_grace),
+        )
+    else:
+        base = PRESETS[preset]()
+    policy = replace(
+        base,
+        urgency=replace(
+            base.urgency,
             priority=weights["priority"],
-            wait=weights["wait"],
-            breach=weights["breach"],
             sentiment=weights["sentiment"],
             business=weights["business"],
         ),
-        waiting=WaitingWorth(affinity_wait=settings.owner_grace),
+        widening=settings.widening,
+        overflow=settings.overflow,
         longest_wait=settings.longest_wait,
         epsilon=settings.preference_epsilon,
         exploration=settings.exploration,

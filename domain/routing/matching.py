@@ -31,6 +31,7 @@ from domain.routing.preferences import settle_preferences
 from domain.routing.queue import NEVER, NO_AGENT, QueueSnapshot, WaitingQueue, micros, micros_of
 from domain.routing.record import decided_cases, unmatched_cases
 from domain.routing.shortlist import shortlist
+from domain.routing.spare import without_the_last
 from domain.routing.utility import Utility
 
 Floats = NDArray[np.float64]
@@ -75,10 +76,11 @@ def match(
     for case in np.flatnonzero((found.affine_worth > 0) & (server == NOBODY)).tolist():
         waits_for[case] = utility.roster.ids[utility.affine_agent[case]]
     left = np.flatnonzero(found.agent == NOBODY)
+    put_off = frozenset(left[(server[left] != NOBODY) & (server[left] < size)].tolist())
     soon = {forecast.agent_id: forecast.at for forecast in reversed(coming)}
     return Matching(
         decisions,
-        unmatched_cases(queue.cases, left, eligible, waits_for),
+        unmatched_cases(queue.cases, left, eligible, waits_for, put_off),
         _next_change(queue, left, waits_for, soon, policy, found.active, now),
         score,
     )
@@ -141,7 +143,8 @@ def _settled(
     coming = _coming(soon_free, roster, policy)
     affine_worth = _worth_of_affine_wait(eligible, utility)
     server = _assign(eligible, utility, coming, affine_worth)
-    agent, preferred = settle_preferences(np.where(server < len(roster.agents), server, NOBODY), eligible, utility)
+    agent = without_the_last(np.where(server < len(roster.agents), server, NOBODY), utility)
+    agent, preferred = settle_preferences(agent, eligible, utility)
     return _Settled(queue, active, eligible, utility, coming, affine_worth, server, agent, preferred)
 
 

@@ -40,6 +40,8 @@ class UnmatchedReason(StrEnum):
     OTHERS_FIRST = "others_first"
     WAITING_IS_BETTER = "waiting_is_better"
     CUSTOMER_HOURS = "customer_hours"
+    PLACE_KEPT_FREE = "place_kept_free"
+    """The last free place is kept for a while for who can still be answered in time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from domain.routing.assignment import NOBODY, AssignmentProblem, assign
 from domain.routing.eligibility import ELIGIBLE, Eligibility
 from domain.routing.queue import NO_AGENT, CaseKind
-from domain.routing.spare import without_the_last
 from domain.routing.utility import Utility
 
 Floats = NDArray[np.float64]
@@ -24,11 +23,9 @@ _GROUP = 200
 def settle_preferences(agent: Ints, eligible: Eligibility, utility: Utility) -> tuple[Ints, Bools]:
     """The assignment after preferences, and which cases they moved: both of shape (cases,).
 
-    Who is put off for the sake of a last free place has nobody; of the others:
     A case moves only to an agent whose outcome for that customer (success and continuity), and whose whole score per
     unit of urgency, is within the policy's epsilon of what the optimum gave it; every case keeps an agent.
     """
-    agent = without_the_last(agent, utility)
     settled = agent.copy()
     matched = np.flatnonzero(agent != NOBODY)
     if utility.policy.epsilon > 0 and any(one.preferences for one in utility.roster.agents):

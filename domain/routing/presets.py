@@ -1,6 +1,8 @@
 """Policies to start from, tuned on real logs: one for live calls, one for tickets."""
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Final
 
 from domain.routing.policy import (
     CostWeights,
@@ -37,7 +39,7 @@ def live_calls(*, target: timedelta = timedelta(seconds=20), version: str = "liv
         ),
         fit=FitWeights(success=0.1),
         costs=CostWeights(slow=0.5, cap=0.9),
-        waiting=WaitingWorth(affinity_wait=timedelta(), spare_below=0.9),
+        waiting=WaitingWorth(affinity_wait=timedelta(), spare_below=0.45),
     )
 
 
@@ -61,3 +63,7 @@ def tickets(*, version: str = "tickets-1") -> RoutingPolicy:
         fit=FitWeights(served=5.0, success=2.0),
         costs=CostWeights(idle=4.0, idle_full_after=timedelta(hours=3), cap=4.4),
     )
+
+
+PRESETS: Final[Mapping[str, Callable[[], RoutingPolicy]]] = {"live_calls": live_calls, "tickets": tickets}
+PRESET_NAMES: Final = tuple(PRESETS)

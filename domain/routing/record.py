@@ -185,9 +185,13 @@ class ExclusionCounts:
 
 
 def unmatched_cases(
-    queue: Sequence[WaitingCase], left: Ints, eligible: Eligibility, waits_for: Mapping[int, str]
+    queue: Sequence[WaitingCase],
+    left: Ints,
+    eligible: Eligibility,
+    waits_for: Mapping[int, str],
+    put_off: frozenset[int] = frozenset(),
 ) -> tuple[Unmatched, ...]:
-    """Who stays in the queue and why, in the order of the queue."""
+    """Who stays in the queue and why, in the order of the queue; `put_off` for the sake of a last free place."""
     counts = ExclusionCounts(eligible)
     agents = eligible.codes.shape[1]
     rows, steps = eligible.row_of_case.tolist(), eligible.steps.tolist()
@@ -197,6 +201,8 @@ def unmatched_cases(
     for at in left.tolist():
         row, case, awaited = rows[at], queue[at], waits_for.get(at)
         reason = plain[row] if awaited is None else UnmatchedReason.WAITING_IS_BETTER
+        if at in put_off:
+            reason = UnmatchedReason.PLACE_KEPT_FREE
         told.append(Unmatched(case.conversation_id, case.ticket, reason, steps[at], counts(row), awaited))
     return tuple(told)
 

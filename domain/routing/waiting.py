@@ -172,6 +172,8 @@ def _sentence(account: WaitingAccount, standing: QueueStanding) -> str:
         told += f", while the queue overflows by {', '.join(account.overflow)}"
     if not account.present:
         told += "; nobody who could take it is present"
+    elif account.reason is UnmatchedReason.PLACE_KEPT_FREE:
+        told += "; the last free place is kept for a while for who can still be answered in time"
     elif account.reason is None:
         told += "; somebody could take it now, so more urgent ones go first or the next pass offers it"
     else:

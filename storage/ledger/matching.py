@@ -222,7 +222,7 @@ async def match_pool(
             settings, unreadable = await read_settings(connection), False
         except InvalidInput:
             settings, unreadable = DEFAULTS, True
-        policy = policy_of(settings)
+        policy = policy_of(settings, lease.pool)
         pools = list(pools_reached(lease.pool, policy))
         interrupting = interrupting_channels(settings)
         asked = {"pool": lease.pool, "pools": pools, "interrupting": list(interrupting)}

@@ -7,7 +7,7 @@ from who declined it only while somebody else could take it.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -33,8 +33,8 @@ _TOGETHER: Final = timedelta(hours=4)
 
 _COLUMNS: Final = """
 id, pool, also_pools, kind, skills, languages, least(capacity, load_limit) as capacity, load, channel_ceilings,
-preferences, presence, presence_channels, last_assigned_at, time_zone, hours::text as hours, cost_per_case,
-expected_success,
+preferences, presence, presence_channels, presence_since, last_assigned_at, time_zone, hours::text as hours,
+cost_per_case, expected_success,
 strain_at(load, capacity, presence, strain_seconds, strain_counted_at, %(now)s) as strain_seconds
 """
 _PRESENT: Final = """
@@ -64,6 +64,9 @@ cross join lateral (
 ) as latest
 order by agent.id, latest.started_at desc
 """
+_FREED: Final = """
+select agent_id from assignments where agent_id = any(%(agents)s) and ended_at > %(since)s group by agent_id
+"""
 _LIVE: Final = """
 select a.agent_id, a.units, a.started_at, c.intent,
        case when c.state = 'wrap_up' then c.waiting_until end as ends_at
@@ -86,6 +89,7 @@ class _AgentRow:
     preferences: dict[str, float]
     presence: str
     presence_channels: list[str] | None
+    presence_since: datetime
     last_assigned_at: datetime | None
     time_zone: str | None
     hours: str | None
@@ -159,9 +163,13 @@ class AgentReader:
             rows += await _agents(connection, _OTHERS, {**asked, "locked": locked})
         loads = await _channel_loads(connection, [row.id for row in rows if interrupting or row.channel_ceilings])
         in_a_row = await self._hard_in_a_row(connection, locked, waits, settings, now)
+        freed = await _freed_lately(connection, rows, policy, now)
         with_room = frozenset(locked)
         agents = [
-            self._capacity(row, loads.get(row.id, {}), in_a_row.get(row.id, 0), now, is_locked=row.id in with_room)
+            replace(
+                self._capacity(row, loads.get(row.id, {}), in_a_row.get(row.id, 0), now, is_locked=row.id in with_room),
+                freed_lately=row.id in freed,
+            )
             for row in rows
         ]
         coming: tuple[SoonFree, ...] = ()
@@ -182,7 +190,11 @@ class AgentReader:
         asked = {"pools": list(pools), "named": [] if named is None else [named], "now": now, "locked": []}
         rows = await _agents(connection, _OTHERS, asked)
         loads = await _channel_loads(connection, [row.id for row in rows if row.channel_ceilings])
-        agents = [self._capacity(row, loads.get(row.id, {}), 0, now, is_locked=True) for row in rows]
+        freed = await _freed_lately(connection, rows, policy, now)
+        agents = [
+            replace(self._capacity(row, loads.get(row.id, {}), 0, now, is_locked=True), freed_lately=row.id in freed)
+            for row in rows
+        ]
         coming = await _soon_free(connection, [row.id for row in rows], settings, policy, now)
         return Roster(agents, coming, _expected(rows))
 
@@ -229,6 +241,17 @@ class AgentReader:
         async for agent_id, intent in found:
             latest.setdefault(agent_id, []).append(intent in hard)
         return {agent_id: hard_cases_in_a_row(cases) for agent_id, cases in latest.items()}
+
+
+async def _freed_lately(
+    connection: LedgerConnection, rows: Sequence[_AgentRow], policy: RoutingPolicy, now: datetime
+) -> frozenset[str]:
+    """Who came, or had a conversation end, a short while ago; asked only for a policy that keeps last places free."""
+    if policy.waiting.spare_below <= 0:
+        return frozenset()
+    since = now - policy.waiting.spare_for
+    found = await connection.execute(_FREED, {"agents": [row.id for row in rows], "since": since})
+    return frozenset(row[0] for row in await found.fetchall()) | {row.id for row in rows if row.presence_since > since}
 
 
 def _expected(rows: Sequence[_AgentRow]) -> dict[str, float]:

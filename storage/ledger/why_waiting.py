@@ -35,7 +35,7 @@ async def why_waiting(database: Database, conversation_id: str, success: Success
             return None
         pool, now, waiting, oldest_at = standing
         settings = await read_settings(connection)
-        policy = policy_of(settings)
+        policy = policy_of(settings, pool)
         roster = await AgentReader().read(
             connection, pools_reached(pool, policy), ticket.named_agent, settings, policy, now
         )
