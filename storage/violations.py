@@ -139,17 +139,19 @@ async def load_was_over_capacity(connection: LedgerConnection) -> list[Violation
             select agent_id, units, created_at as began, coalesce(ended_at, 'infinity') as ended from offers
             union all
             select agent_id, units, started_at, coalesce(ended_at, 'infinity') from assignments
+        ), changes as (
+            select agent_id, began as at, units from held where ended > began + %(slack)s
+            union all
+            select agent_id, ended - %(slack)s, -units from held where ended > began + %(slack)s
+        ), loads as (
+            -- What ends at an instant ends before what begins at it, and all that begins then counts together.
+            select agent_id, at, sum(units) over (partition by agent_id order by at, units > 0) as units from changes
         ), allowed as (
             select agents.id, greatest(agents.capacity, agents.load_limit, max(presence_spans.capacity)) as units
             from agents left join presence_spans on presence_spans.agent_id = agents.id group by agents.id
         )
-        select instant.agent_id, sum(together.units) || ' units at ' || instant.began || ', ' || allowed.units
-            || ' allowed'
-        from (select distinct agent_id, began from held) instant
-        join allowed on allowed.id = instant.agent_id
-        join held together on together.agent_id = instant.agent_id
-            and together.began <= instant.began and together.ended > instant.began + %(slack)s
-        group by instant.agent_id, instant.began, allowed.units having sum(together.units) > allowed.units
+        select distinct loads.agent_id, loads.units || ' units at ' || loads.at || ', ' || allowed.units || ' allowed'
+        from loads join allowed on allowed.id = loads.agent_id where loads.units > allowed.units
         """,
     )
 

@@ -1,6 +1,7 @@
 """What an admin's settings mean to the routing engine: the policy of a pool's passes, what a customer counts."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -8,7 +9,7 @@ from domain.routing.demand import needs_at
 from domain.routing.model import WaitingCase
 from domain.routing.policy import RoutingPolicy, UrgencyWeights, WaitingWorth
 from domain.routing.presets import PRESETS
-from domain.settings import Settings
+from domain.settings import DEFAULTS, Settings
 
 HIGHEST_PRIORITY: Final = 1
 
@@ -17,25 +18,18 @@ def policy_of(settings: Settings, pool: str | None = None) -> RoutingPolicy:
     """The policy of a pool, by default of one that serves every channel.
 
     Its version names the knobs, so that a replay knows them. A preset brings its own urgency, fit, costs and worth of
-    waiting; what the house says of priority, mood and business counts beside it.
+    waiting; a weight of urgency that the house has changed counts over it.
     """
-    weights = settings.urgency_weights
     preset = settings.routing_presets.get(pool) if pool is not None else None
     if preset is None:
-        base = RoutingPolicy(
-            urgency=UrgencyWeights(wait=weights["wait"], breach=weights["breach"]),
-            waiting=WaitingWorth(affinity_wait=settings.owner_grace),
-        )
+        base = RoutingPolicy(waiting=WaitingWorth(affinity_wait=settings.owner_grace))
+        said = dict(settings.urgency_weights)
     else:
-        base = PRESETS[preset]()
+        base, usual = PRESETS[preset](), DEFAULTS.urgency_weights
+        said = {name: weight for name, weight in settings.urgency_weights.items() if weight != usual[name]}
     policy = replace(
         base,
-        urgency=replace(
-            base.urgency,
-            priority=weights["priority"],
-            sentiment=weights["sentiment"],
-            business=weights["business"],
-        ),
+        urgency=_with_weights(base.urgency, said),
         widening=settings.widening,
         overflow=settings.overflow,
         longest_wait=settings.longest_wait,
@@ -43,6 +37,17 @@ def policy_of(settings: Settings, pool: str | None = None) -> RoutingPolicy:
         exploration=settings.exploration,
     )
     return replace(policy, version=_version(replace(policy, version="")))
+
+
+def _with_weights(urgency: UrgencyWeights, said: Mapping[str, float]) -> UrgencyWeights:
+    return replace(
+        urgency,
+        priority=said.get("priority", urgency.priority),
+        wait=said.get("wait", urgency.wait),
+        breach=said.get("breach", urgency.breach),
+        sentiment=said.get("sentiment", urgency.sentiment),
+        business=said.get("business", urgency.business),
+    )
 
 
 def context_version(settings: Settings) -> str:

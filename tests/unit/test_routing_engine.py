@@ -190,7 +190,7 @@ def late(name: str = "one", **changes: object) -> WaitingCase:
 
 def test_the_last_place_freed_lately_is_kept_from_a_late_case_of_little_urgency() -> None:
     answer = taken([late()], [FREED], SPARING)
-    assert [one.reason for one in answer.unmatched] == [UnmatchedReason.OTHERS_FIRST]
+    assert [one.reason for one in answer.unmatched] == [UnmatchedReason.PLACE_KEPT_FREE]
     assert who([late(), waiting("in time", next_breach_at=NOW)], [FREED], SPARING) == {"in time": "ann"}
 
 
