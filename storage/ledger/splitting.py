@@ -72,7 +72,9 @@ where conversation_id = %(place)s::text
 _FOLLOW: Final = """
 with recursive kin (id) as (
     select %(loser)s::text
-    union select m.loser_id from merges m join kin on m.survivor_id = kin.id where m.undone_at is null
+    union
+    select m.loser_id from merges m
+    join kin on m.survivor_id = kin.id and m.undone_at is null or m.undone_into_id = kin.id
 ), undone as (
     update merges set undone_at = %(at)s::timestamptz, undone_by = %(by)s::text,
                       undone_into_id = %(new)s::text where id = %(merge)s::text
