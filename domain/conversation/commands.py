@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.conversation.journey_commands import JourneyCommand
-from domain.conversation.state import Waiting
+from domain.conversation.state import Tallies, Waiting
 from domain.sla.clock import Clock
 from domain.sla.policy import Metric
 
@@ -126,9 +126,10 @@ class RaiseAlert:
 
 @dataclass(frozen=True, slots=True)
 class Absorb:
-    """What a merge handed over is part of this step."""
+    """What a merge handed over is part of this step; `counted` is what of it goes on to be counted in the episode."""
 
     merge_id: str
+    counted: Tallies | None = None
 
 
 @dataclass(frozen=True, slots=True)

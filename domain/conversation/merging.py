@@ -27,10 +27,10 @@ def absorbed(draft: Draft, event: Absorbed) -> None:
     """
     if draft.state.phase.is_final:
         return  # who absorbed this conversation was told of the loser too
-    draft.order(Absorb(event.merge_id))
     draft.state = replace(draft.state, merges=draft.state.merges + 1)
     theirs = event.handover
     if theirs is None:
+        draft.order(Absorb(event.merge_id))
         understand(draft, event.case)
         return
     draft.state = replace(draft.state, joined_skills=joined_skills(draft.state.joined_skills, theirs.skills))
@@ -39,6 +39,8 @@ def absorbed(draft: Draft, event: Absorbed) -> None:
         # Whatever the loser's customer was promised stays promised.
         draft.state = replace(draft.state, case=replace(draft.state.case, promise=event.their_promise))
     _come_back(draft, event, theirs)
+    goes_on = theirs.is_unresolved and _is_unresolved(draft)
+    draft.order(Absorb(event.merge_id, theirs.tallies if goes_on else None))
     _join(draft, theirs)
     _take_clocks(draft, theirs, event.their_promise)
     _take_up(draft, theirs)

@@ -24,6 +24,9 @@ _COUNTED = {
     "rerouted": "reroutes",
     "transferred": "transfers",
 }
+_ABSORBED = ("offers", "declines", "timeouts", "reroutes", "transfers", "misroutes")
+_OF_NO_CUSTOMER = frozenset({"spam", "bounce_storm"})
+"""Episodes that ended so served nobody and count in no measure."""
 _ZERO = timedelta(0)
 
 
@@ -33,7 +36,7 @@ class LogLine:
 
     at: datetime
     kind: str
-    conversation_id: str
+    conversation_id: str | None
     customer_id: str | None
     episode: int
     data: Mapping[str, Json]
@@ -62,6 +65,15 @@ class _Assignment:
 
 
 @dataclass(slots=True)
+class _Written:
+    """An inbound message: where and on which thread it is, and when it came."""
+
+    conversation_id: str
+    thread_id: str | None
+    at: datetime
+
+
+@dataclass(slots=True)
 class _Story:
     """One conversation as its lines tell it; what belongs to an episode is kept by the episode's number."""
 
@@ -82,18 +94,17 @@ class _Story:
 def records_from_log(lines: Iterable[LogLine], now: datetime) -> LogRecords:
     """Fold the log; what has not ended counts until `now`."""
     stories: defaultdict[str, _Story] = defaultdict(_Story)
-    suggested_in: dict[str, int] = {}
-    written: dict[str, tuple[str, datetime]] = {}
+    suggested_in: dict[str, Counter[str]] = {}
+    written: dict[str, _Written] = {}
+    losers: dict[str, str] = {}
     for line in lines:
-        if line.kind == "message_received":
-            written[str(line.data["message_id"])] = (line.conversation_id, line.at)
-        elif line.kind == "message_passed_on":
-            # It reached a conversation after its end, and belongs to the one that took it.
-            message_id = str(line.data["message_id"])
-            written[message_id] = (line.conversation_id, written[message_id][1])
-        _take(stories[line.conversation_id], line, suggested_in)
-    for conversation_id, at in written.values():
-        stories[conversation_id].inbound.append(at)
+        _place(line, written)
+        _part(stories, line, losers, written)
+        _link(stories, line)
+        if line.conversation_id is not None:
+            _take(stories[line.conversation_id], line, suggested_in)
+    for message in written.values():
+        stories[message.conversation_id].inbound.append(message.at)
     survivors = {identity: _survivor(stories, identity) for identity in stories}
     families: defaultdict[str, list[str]] = defaultdict(list)
     for identity, survivor in survivors.items():
@@ -120,7 +131,47 @@ def records_from_log(lines: Iterable[LogLine], now: datetime) -> LogRecords:
     )
 
 
-def _take(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
+def _place(line: LogLine, written: dict[str, _Written]) -> None:
+    """A message that reached a conversation after its end belongs to the one that took it."""
+    if line.conversation_id is None or line.kind not in {"message_received", "message_passed_on"}:
+        return
+    message_id, thread_id = str(line.data["message_id"]), _name(line.data.get("thread_id"))
+    if line.kind == "message_received":
+        written[message_id] = _Written(line.conversation_id, thread_id, line.at)
+    elif (message := written.get(message_id)) is not None:
+        written[message_id] = _Written(line.conversation_id, thread_id, message.at)
+
+
+def _part(
+    stories: defaultdict[str, _Story], line: LogLine, losers: dict[str, str], written: dict[str, _Written]
+) -> None:
+    """Threads that leave take their messages along; by an undone merge its loser belongs to where they went."""
+    merge_id = str(line.data.get("merge_id"))
+    if line.kind == "merged" and line.conversation_id is not None:
+        losers[merge_id] = line.conversation_id
+    if line.kind != "threads_split":
+        return
+    into, threads = str(line.data["into"]), _list(line.data["threads"])
+    for message in written.values():
+        if message.thread_id in threads:
+            message.conversation_id = into
+    if merge_id in losers:
+        stories[losers[merge_id]].merged_into = into
+
+
+def _link(stories: defaultdict[str, _Story], line: LogLine) -> None:
+    """Two customers that were found to be one, and what returns when they were not."""
+    absorbed, restored = line.data.get("absorbed_customer_id"), line.data.get("restored_customer_id")
+    if line.kind == "identity_linked" and absorbed is not None:
+        for story in stories.values():
+            if story.customer_id == absorbed:
+                story.customer_id = str(line.data["customer_id"])
+    elif line.kind == "identity_unlinked" and restored is not None:
+        for returned in _list(line.data.get("conversations")):
+            stories[str(returned)].customer_id = str(restored)
+
+
+def _take(story: _Story, line: LogLine, suggested_in: dict[str, Counter[str]]) -> None:
     story.customer_id = story.customer_id or line.customer_id or ""
     match line.kind:
         case "conversation_opened":
@@ -141,16 +192,17 @@ def _take(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
         _keep(story, record)
 
 
-def _take_journey(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
-    """An answer counts where the suggestion was made, however much later it comes."""
+def _take_journey(story: _Story, line: LogLine, suggested_in: dict[str, Counter[str]]) -> None:
+    """An answer counts where the suggestion was made, however much later, and in whatever it was merged into."""
+    counts = story.counts[line.episode]
     match line.kind:
         case "suggestion_offered":
-            suggested_in[str(line.data["suggestion_id"])] = line.episode
-            story.counts[line.episode]["suggestions_offered"] += 1
+            suggested_in[str(line.data["suggestion_id"])] = counts
+            counts["suggestions_offered"] += 1
         case "suggestion_accepted":
-            story.counts[suggested_in[str(line.data["suggestion_id"])]]["suggestions_accepted"] += 1
+            suggested_in.get(str(line.data["suggestion_id"]), counts)["suggestions_accepted"] += 1
         case "suggestion_judged" if line.data["outcome"] == "resolved_there":
-            story.counts[suggested_in[str(line.data["suggestion_id"])]]["suggestions_resolved_there"] += 1
+            suggested_in.get(str(line.data["suggestion_id"]), counts)["suggestions_resolved_there"] += 1
         case "survey_asked":
             story.answers.setdefault(line.episode, None)
         case "survey_answered":
@@ -180,6 +232,12 @@ def _keep(story: _Story, record: Mapping[str, Json]) -> None:
             _maybe(row["ended_at"]),
             timedelta(seconds=float(str(row["business_seconds"]))),
         )
+    absorbed = record.get("absorbed")
+    if isinstance(absorbed, dict):
+        # What had been counted of a conversation that became part of this one counts in the episode that goes on.
+        counts = story.counts[int(str(absorbed["episode"]))]
+        for name in _ABSORBED:
+            counts[name] += int(str(absorbed[name]))
     if "intent" in record:
         story.intent = _name(record["intent"])
     resolution = record.get("resolution")
@@ -198,6 +256,9 @@ def _episodes(identity: str, story: _Story, family: list[_Story]) -> list[Episod
         held, wrap_up = _held(story, number, began, resolved)
         counts = story.counts[number]
         touches = [one for one in story.assignments.values() if one.episode == number and one.started_at <= resolved]
+        ended_before = resolved
+        if row["end_reason"] in _OF_NO_CUSTOMER:
+            continue
         found.append(
             EpisodeRecord(
                 conversation_id=identity,
@@ -240,7 +301,6 @@ def _episodes(identity: str, story: _Story, family: list[_Story]) -> list[Episod
                 suggestions_resolved_there=counts["suggestions_resolved_there"],
             )
         )
-        ended_before = resolved
     return found
 
 
@@ -270,6 +330,7 @@ def _openings(identity: str, story: _Story) -> list[Opening]:
     found = [
         Opening(identity, number, story.customer_id, _name(row["intent"]), _began(number, row))
         for number, row in story.resolutions.items()
+        if row["end_reason"] not in _OF_NO_CUSTOMER
     ]
     newest = story.newest_episode
     if newest not in story.resolutions:

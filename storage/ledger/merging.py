@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 
 from storage.database import Database, LedgerConnection
 from storage.ids import new_id
+from storage.ledger.recorded import recorded_assignments
 
 _MOST_RACES: Final = 50
 
@@ -69,6 +70,7 @@ update agents
 set load = load - held.units, load_limit = greatest(capacity, load - held.units), updated_at = %(at)s::timestamptz
 from held where agents.id = held.agent_id returning agents.pool
 """
+_RELEASED: Final = "select id from assignments where conversation_id = %s and end_cause = 'merged'"
 _END_CLOCKS: Final = """
 update clocks set state = case when state = 'breached' then state else 'cancelled' end,
                   ended_at = greatest(%(at)s::timestamptz, started_at, breached_at), due_at = null
@@ -150,7 +152,7 @@ values
     (%(at)s::timestamptz, 'merged', %(loser)s::text, %(from_customer)s::text, %(agent)s::text, %(pool)s::text,
      %(episode)s::int,
      jsonb_build_object('merge_id', %(merge)s::text, 'into', %(survivor)s::text, 'cause', %(cause)s::text,
-                        'by', %(by)s::text),
+                        'by', %(by)s::text) || %(record)s::jsonb,
      'merged:' || %(merge)s::text)
 """
 _RING: Final = "select pg_notify('baton_signals', ''), pg_notify('baton_events', '')"
@@ -306,6 +308,7 @@ async def _merge(
     facts |= await _move(connection, facts)
     await connection.execute(_END_LOSER, facts)
     await connection.execute(_SHORTEN_CHAINS, facts)
+    facts["record"] = await _record(connection, loser.id)
     inherited = await (await connection.execute(_INHERIT, facts)).fetchall()
     await connection.execute(_RECORD, facts)
     await connection.execute(_TELL, facts | {"inherited": [merge[0] for merge in inherited]})
@@ -323,6 +326,14 @@ async def _end_work(connection: LedgerConnection, facts: Mapping[str, object]) -
     await connection.execute(_END_CLOCKS, facts)
     await connection.execute(_END_SUGGESTION, facts)
     return {str(row[0]) for row in freed}
+
+
+async def _record(connection: LedgerConnection, loser_id: str) -> Jsonb:
+    """What the log has to tell of the assignment that ended with the loser."""
+    released = [str(row[0]) for row in await (await connection.execute(_RELEASED, (loser_id,))).fetchall()]
+    if not released:
+        return Jsonb({})
+    return Jsonb({"record": {"assignments": await recorded_assignments(connection, released)}})
 
 
 async def _move(connection: LedgerConnection, facts: Mapping[str, object]) -> dict[str, list[str]]:

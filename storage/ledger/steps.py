@@ -34,7 +34,7 @@ from storage.database import LedgerConnection
 from storage.ledger.alerts import keep_alerts
 from storage.ledger.journey import JourneyHouse, messages_of, write_journey
 from storage.ledger.passing_on import pass_on, was_heard
-from storage.ledger.recorded import recorded
+from storage.ledger.recorded import credited_agent, recorded
 
 Kind = TypeVar("Kind")
 
@@ -463,8 +463,7 @@ async def _record_resolution(connection: LedgerConnection, record: _Record, comm
             "product": record.case.product,
             "segment": record.case.segment,
             "pool": shown.pool,
-            # Nobody is credited who never had it: the owner may be known from before, or from a merged one.
-            "agent": shown.agent_id or (shown.owner_id if record.state.assignments else None),
+            "agent": credited_agent(record.state, shown),
             "first_channel": record.state.episode_channels[0] if record.state.episode_channels else record.case.channel,
             "channels": Jsonb(record.state.episode_channels),
             "opened_at": record.state.opened_at,

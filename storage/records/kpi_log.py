@@ -18,7 +18,9 @@ from storage.records.kpis import PRESENCE, KpiRecords
 
 _LINES: Final = """
 select at, kind, conversation_id, customer_id, coalesce(episode, 1) as episode, data
-from events where conversation_id is not null order by id
+from events
+where conversation_id is not null or kind in ('identity_linked', 'identity_unlinked')
+order by id
 """
 
 
@@ -26,7 +28,7 @@ from events where conversation_id is not null order by id
 class _Line:
     at: datetime
     kind: str
-    conversation_id: str
+    conversation_id: str | None
     customer_id: str | None
     episode: int
     data: Mapping[str, Json]

@@ -61,6 +61,11 @@ async def test_the_loser_gives_its_capacity_back_and_takes_its_offer_back(ledger
     assert causes == [("merged",)]
     states = await ledger.sql("select state from conversations order by opened_at")
     assert states == [("assigned",), ("merged",), ("merged",)]
+    told = await ledger.sql(
+        "select (data #>> '{record,assignments,0,ended_at}')::timestamptz = at, data -> 'record' is null"
+        " from events where kind = 'merged' order by id"
+    )
+    assert told == [(True, False), (None, True)], "the log tells when the loser's assignment ended"
 
 
 async def test_a_late_message_of_the_losers_address_reaches_the_survivor(ledger: MergeLedger) -> None:

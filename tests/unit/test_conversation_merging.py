@@ -70,7 +70,21 @@ def test_the_survivor_waits_at_the_age_of_the_one_that_waited_longer() -> None:
     merged_into(younger, older)
     assert younger.ticket().waiting.queued_at == START
     assert younger.state.tickets == 1, "it keeps its place"
-    assert younger.ordered(Absorb) == [Absorb("mrg_1")]
+
+
+def test_what_was_counted_of_an_unresolved_loser_is_counted_on_and_told() -> None:
+    survivor, loser = Conversation().offered("ann"), Conversation().assigned("ben")
+    counted = loser.state.tallies
+    merged_into(survivor, loser)
+    assert survivor.state.tallies.offers == 1 + counted.offers
+    assert survivor.ordered(Absorb) == [Absorb("mrg_1", counted)]
+
+
+def test_what_was_counted_of_a_resolved_loser_stays_with_it() -> None:
+    survivor = Conversation().assigned("ann")
+    before = survivor.state.tallies
+    merged_into(survivor, Conversation().resolved("ben"))
+    assert (survivor.state.tallies, survivor.ordered(Absorb)) == (before, [Absorb("mrg_1")])
 
 
 def test_the_earliest_unmet_deadline_is_kept_per_metric() -> None:
