@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.conversation.journey_commands import JourneyCommand
-from domain.conversation.state import Tallies, Waiting
+from domain.conversation.state import Waiting
 from domain.sla.clock import Clock
 from domain.sla.policy import Metric
 
@@ -126,10 +126,10 @@ class RaiseAlert:
 
 @dataclass(frozen=True, slots=True)
 class Absorb:
-    """What a merge handed over is part of this step; `counted` is what of it goes on to be counted in the episode."""
+    """What a merge handed over is part of this step; `counts_on` when what was counted of it goes on in the episode."""
 
     merge_id: str
-    counted: Tallies | None = None
+    counts_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def absorbed(draft: Draft, event: Absorbed) -> None:
         draft.state = replace(draft.state, case=replace(draft.state.case, promise=event.their_promise))
     _come_back(draft, event, theirs)
     goes_on = theirs.is_unresolved and _is_unresolved(draft)
-    draft.order(Absorb(event.merge_id, theirs.tallies if goes_on else None))
+    draft.order(Absorb(event.merge_id, counts_on=goes_on))
     _join(draft, theirs)
     _take_clocks(draft, theirs, event.their_promise)
     _take_up(draft, theirs)

@@ -73,6 +73,14 @@ class _Written:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Loser:
+    """A conversation that became part of another one in this episode of its own."""
+
+    conversation_id: str
+    episode: int
+
+
 @dataclass(slots=True)
 class _Story:
     """One conversation as its lines tell it; what belongs to an episode is kept by the episode's number."""
@@ -96,9 +104,10 @@ def records_from_log(lines: Iterable[LogLine], now: datetime) -> LogRecords:
     stories: defaultdict[str, _Story] = defaultdict(_Story)
     suggested_in: dict[str, Counter[str]] = {}
     written: dict[str, _Written] = {}
-    losers: dict[str, str] = {}
+    losers: dict[str, _Loser] = {}
     for line in lines:
         _place(line, written)
+        _merge(stories, line, losers)
         _part(stories, line, losers, written)
         _link(stories, line)
         if line.conversation_id is not None:
@@ -142,21 +151,32 @@ def _place(line: LogLine, written: dict[str, _Written]) -> None:
         written[message_id] = _Written(line.conversation_id, thread_id, message.at)
 
 
+def _merge(stories: defaultdict[str, _Story], line: LogLine, losers: dict[str, _Loser]) -> None:
+    """What had been counted of an unresolved loser counts in the episode that goes on."""
+    if line.conversation_id is None:
+        return
+    if line.kind == "merged":
+        losers[str(line.data.get("merge_id"))] = _Loser(line.conversation_id, line.episode)
+    record = line.data.get("record")
+    loser = losers.get(str(record.get("absorbed"))) if isinstance(record, dict) else None
+    if loser is not None:
+        theirs = stories[loser.conversation_id].counts[loser.episode]
+        stories[line.conversation_id].counts[line.episode].update({name: theirs[name] for name in _ABSORBED})
+
+
 def _part(
-    stories: defaultdict[str, _Story], line: LogLine, losers: dict[str, str], written: dict[str, _Written]
+    stories: defaultdict[str, _Story], line: LogLine, losers: dict[str, _Loser], written: dict[str, _Written]
 ) -> None:
     """Threads that leave take their messages along; by an undone merge its loser belongs to where they went."""
-    merge_id = str(line.data.get("merge_id"))
-    if line.kind == "merged" and line.conversation_id is not None:
-        losers[merge_id] = line.conversation_id
     if line.kind != "threads_split":
         return
     into, threads = str(line.data["into"]), _list(line.data["threads"])
     for message in written.values():
         if message.thread_id in threads:
             message.conversation_id = into
-    if merge_id in losers:
-        stories[losers[merge_id]].merged_into = into
+    loser = losers.get(str(line.data.get("merge_id")))
+    if loser is not None:
+        stories[loser.conversation_id].merged_into = into
 
 
 def _link(stories: defaultdict[str, _Story], line: LogLine) -> None:
@@ -232,12 +252,6 @@ def _keep(story: _Story, record: Mapping[str, Json]) -> None:
             _maybe(row["ended_at"]),
             timedelta(seconds=float(str(row["business_seconds"]))),
         )
-    absorbed = record.get("absorbed")
-    if isinstance(absorbed, dict):
-        # What had been counted of a conversation that became part of this one counts in the episode that goes on.
-        counts = story.counts[int(str(absorbed["episode"]))]
-        for name in _ABSORBED:
-            counts[name] += int(str(absorbed[name]))
     if "intent" in record:
         story.intent = _name(record["intent"])
     resolution = record.get("resolution")

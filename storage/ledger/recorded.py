@@ -1,7 +1,7 @@
 """What a step changed in the records, told in the step's own event: the log alone must give every KPI again."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -59,8 +59,8 @@ async def recorded(
     for command in commands:
         if isinstance(command, RecordResolution):
             facts["resolution"] = _resolution(state, shown, command)
-        if isinstance(command, Absorb) and command.counted is not None:
-            facts["absorbed"] = {"episode": shown.episode, **asdict(command.counted)}
+        if isinstance(command, Absorb) and command.counts_on:
+            facts["absorbed"] = command.merge_id
     if shown.intent != known_intent:
         facts["intent"] = shown.intent
     return facts

@@ -68,15 +68,17 @@ def test_a_merged_conversation_counts_as_its_survivor_from_the_first_message_of_
 
 
 def test_what_was_counted_before_the_merge_goes_on_in_the_survivor() -> None:
-    absorbed: Json = {"episode": 1, "offers": 2, "declines": 1, "timeouts": 0, "reroutes": 0, "transfers": 0,
-                      "misroutes": 0}  # fmt: skip
     records = folded(
-        *opened(0, "con_a"),
-        line(1, "offered", "con_a"),
-        line(2, "recorded", "con_a", record={"absorbed": absorbed}),
+        *opened(0, "con_b", "cus_b"),
+        line(1, "offered", "con_b"),
+        line(2, "offer_declined", "con_b"),
+        *opened(3, "con_a"),
+        line(4, "offered", "con_a"),
+        line(5, "merged", "con_b", merge_id="mrg_1", into="con_a"),
+        line(6, "recorded", "con_a", record={"absorbed": "mrg_1"}),
         resolved(9, "con_a"),
     )
-    assert (only(records, "con_a").offers, only(records, "con_a").declines) == (3, 1)
+    assert (only(records, "con_a").offers, only(records, "con_a").declines) == (2, 1)
 
 
 def test_threads_that_leave_take_their_messages_along() -> None:
