@@ -91,13 +91,13 @@ with gone as (
     update agents set presence = 'not_responding', presence_since = %(at)s::timestamptz,
                       updated_at = %(at)s::timestamptz
     where id = %(agent)s and presence in ('online', 'transfers_only')
-    returning id, pool
+    returning id, pool, capacity
 ), ended as (
     update presence_spans set ended_at = %(at)s::timestamptz from gone where agent_id = gone.id and ended_at is null
 )
 insert into events (at, kind, agent_id, pool, data)
 select %(at)s::timestamptz, 'presence_changed', id, pool,
-       '{"presence": "not_responding", "cause": "offer_timed_out"}'
+       jsonb_build_object('presence', 'not_responding', 'cause', 'offer_timed_out', 'capacity', capacity)
 from gone
 """
 # A statement of its own: within one, nothing says that the old span ends before the new one begins.
