@@ -200,16 +200,21 @@ class _HandledRow:
 
 async def kpi_records(database: Database, range_: TimeRange, now: datetime) -> KpiRecords:
     """Read what the KPIs of a range need; what has not ended yet counts until `now`."""
-    asked = {"start": range_.start, "end": range_.end, "now": now}
     async with database.ledger.connection() as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read read only")
-        episodes = await _episodes(connection, asked)
-        async with connection.cursor(row_factory=class_row(Opening)) as cursor:
-            openings = await (await cursor.execute(_OPENINGS, asked)).fetchall()
-        async with connection.cursor(row_factory=class_row(PresenceSpan)) as cursor:
-            presence = await (await cursor.execute(PRESENCE, asked)).fetchall()
-        async with connection.cursor(row_factory=class_row(_HandledRow)) as cursor:
-            held = await (await cursor.execute(_HANDLED, asked)).fetchall()
+        return await read_kpi_records(connection, range_, now)
+
+
+async def read_kpi_records(connection: LedgerConnection, range_: TimeRange, now: datetime) -> KpiRecords:
+    """The same within the snapshot of the caller's transaction."""
+    asked = {"start": range_.start, "end": range_.end, "now": now}
+    episodes = await _episodes(connection, asked)
+    async with connection.cursor(row_factory=class_row(Opening)) as cursor:
+        openings = await (await cursor.execute(_OPENINGS, asked)).fetchall()
+    async with connection.cursor(row_factory=class_row(PresenceSpan)) as cursor:
+        presence = await (await cursor.execute(PRESENCE, asked)).fetchall()
+    async with connection.cursor(row_factory=class_row(_HandledRow)) as cursor:
+        held = await (await cursor.execute(_HANDLED, asked)).fetchall()
     last_return = range_.end + RETURN_WINDOW
     return KpiRecords(
         episodes=episodes,
