@@ -44,6 +44,8 @@ def absorbed(draft: Draft, event: Absorbed) -> None:
     _join(draft, theirs)
     _take_clocks(draft, theirs, event.their_promise)
     _take_up(draft, theirs)
+    if goes_on:
+        _take_urgency(draft, theirs)
     if event.unfit:
         _reroute(draft)
 
@@ -177,6 +179,18 @@ def _take_clocks(draft: Draft, theirs: Handover, their_promise: SlaTerms | None)
         else:
             draft.keep_clock(sla.cancel(before, draft.now))
             draft.keep_clock(replace(after, number=before.number + 1), is_new=True)
+
+
+def _take_urgency(draft: Draft, theirs: Handover) -> None:
+    """Whatever authority or urgency the loser had been given, the survivor has no less of it."""
+    state = draft.state
+    raised = replace(state, escalation=max(state.escalation, theirs.escalation))
+    draft.state = raised
+    waiting = raised.waiting
+    if waiting is not None and not waiting.urgent and (theirs.urgent or draft.is_raised()):
+        draft.state = replace(raised, waiting=replace(waiting, urgent=True))
+    if draft.state != state:
+        draft.happened("urgency_raised", agent=state.agent_id, metric=None, cause="merge")
 
 
 def _take_up(draft: Draft, theirs: Handover) -> None:

@@ -88,6 +88,16 @@ select %(at)s::timestamptz, 'suggestion_ignored', %(loser)s::text, %(from_custom
        'suggestion_ignored:' || id
 from ended
 """
+# How long the loser's agent was silent is nobody's concern any more; what else a supervisor was called for goes on.
+_HAND_ALERTS_ON: Final = """
+with settled as (
+    update alerts set settled_at = %(at)s::timestamptz
+    where conversation_id = %(loser)s::text and settled_at is null and metric = 'owner_silence'
+)
+update alerts set conversation_id = %(survivor)s::text, episode = %(survivor_episode)s::int,
+                  pool = %(survivor_pool)s::text, agent_id = %(survivor_agent)s::text
+where conversation_id = %(loser)s::text and settled_at is null and metric is distinct from 'owner_silence'
+"""
 # Both may have been written to under one key: the survivor's thread keeps it, and with it the messages to come.
 _MOVE_THREADS: Final = """
 update threads set conversation_id = %(survivor)s::text, customer_id = %(customer)s::text,
@@ -325,6 +335,7 @@ async def _end_work(connection: LedgerConnection, facts: Mapping[str, object]) -
     freed = await (await connection.execute(_GIVE_BACK, facts)).fetchall()
     await connection.execute(_END_CLOCKS, facts)
     await connection.execute(_END_SUGGESTION, facts)
+    await connection.execute(_HAND_ALERTS_ON, facts)
     return {str(row[0]) for row in freed}
 
 
