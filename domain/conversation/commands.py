@@ -107,6 +107,17 @@ class PassOn:
     signal_id: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PassOnLeaving:
+    """That the customer has left reached a conversation after it was merged: its survivor is to hear of it.
+
+    It is owed under the outbox id `signal_id` it came under, by which the survivor knows a repeat.
+    """
+
+    thread_id: str
+    signal_id: int
+
+
 class AlertKind(StrEnum):
     """Why a supervisor is called."""
 
@@ -152,6 +163,7 @@ Command = (
     | KeepClock
     | RecordResolution
     | PassOn
+    | PassOnLeaving
     | Absorb
     | RaiseAlert
     | Happened

@@ -22,6 +22,7 @@ from domain.conversation.commands import (
     KeepClock,
     OfferEnd,
     PassOn,
+    PassOnLeaving,
     RaiseAlert,
     RecordResolution,
     SendReply,
@@ -33,7 +34,7 @@ from domain.conversation.state import ConversationState
 from storage.database import LedgerConnection
 from storage.ledger.alerts import keep_alerts
 from storage.ledger.journey import JourneyHouse, messages_of, write_journey
-from storage.ledger.passing_on import pass_on, was_heard
+from storage.ledger.passing_on import forward_leaving, pass_on, was_heard
 from storage.ledger.recorded import credited_agent, recorded
 
 Kind = TypeVar("Kind")
@@ -266,6 +267,8 @@ async def _pass_strays_on(connection: LedgerConnection, record: _Record) -> None
     for stray in record.of(PassOn):
         if not await was_heard(connection, record.state.conversation_id, stray.signal_id):
             await pass_on(connection, stray.message_id, record.state.conversation_id)
+    for left in record.of(PassOnLeaving):
+        await forward_leaving(connection, record.state.conversation_id, left.thread_id, left.signal_id, record.at)
 
 
 async def _move_queue(connection: LedgerConnection, record: _Record) -> set[str]:

@@ -20,6 +20,7 @@ from domain.conversation.commands import (
     KeepClock,
     OfferEnd,
     PassOn,
+    PassOnLeaving,
     RaiseAlert,
     RecordResolution,
     SendReply,
@@ -201,6 +202,8 @@ class Ledger:
                 tables.takes_clocks_over = True
             case PassOn(message_id):
                 tables.passed_on.append(message_id)
+            case PassOnLeaving(thread_id):
+                tables.passed_on.append(thread_id)
             case RaiseAlert(alert_id):
                 assert alert_id not in tables.alerts, "an alert's id is used once"
                 tables.alerts.append(alert_id)
