@@ -23,6 +23,8 @@ class Handover(StrEnum):
     OFFER = "offer"
     CLAIM = "claim"
     REOPEN = "reopen"
+    SWITCH = "switch"
+    """The same agent goes on, on a dearer channel: nobody new touches the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,10 @@ class EndOffer:
 
 @dataclass(frozen=True, slots=True)
 class StartAssignment:
-    """Without an offer whose units pass over, the agent must have room or the ledger refuses the step."""
+    """Without an offer whose units pass over, the agent must have room or the ledger refuses the step.
+
+    Where there is no room for a `SWITCH`, the units of the assignment that ends with it pass over.
+    """
 
     assignment_id: str
     agent_id: str

@@ -59,6 +59,7 @@ class _Assignment:
     episode: int
     units: int
     match: float | None
+    is_touch: bool
     full_history: bool
     started_at: datetime
     ended_at: datetime | None
@@ -239,6 +240,7 @@ def _keep(story: _Story, record: Mapping[str, Json]) -> None:
             episode=int(str(row["episode"])),
             units=int(str(row["units"])),
             match=None if row["match"] is None else float(str(row["match"])),
+            is_touch=row.get("how") != "switch",
             full_history=bool(row["full_history"]),
             started_at=_instant(row["started_at"]),
             ended_at=_maybe(row["ended_at"]),
@@ -269,7 +271,11 @@ def _episodes(identity: str, story: _Story, family: list[_Story]) -> list[Episod
         first = next((at for at in inbound if (ended_before is None or at > ended_before) and at <= resolved), began)
         held, wrap_up = _held(story, number, began, resolved)
         counts = story.counts[number]
-        touches = [one for one in story.assignments.values() if one.episode == number and one.started_at <= resolved]
+        touches = [
+            one
+            for one in story.assignments.values()
+            if one.is_touch and one.episode == number and one.started_at <= resolved
+        ]
         ended_before = resolved
         if row["end_reason"] in _OF_NO_CUSTOMER:
             continue

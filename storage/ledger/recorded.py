@@ -16,7 +16,7 @@ from storage.database import LedgerConnection
 
 # The match is what the routing decision foresaw; what was claimed was foreseen by nobody.
 _ASSIGNMENTS: Final = """
-select a.id, a.agent_id, g.pool, a.episode, a.units, a.full_history, a.started_at, a.ended_at,
+select a.id, a.agent_id, g.pool, a.episode, a.units, a.how, a.full_history, a.started_at, a.ended_at,
        (select (d.record -> 'success' ->> 'value')::float8 from routing_decisions d
         where d.conversation_id = a.conversation_id and d.offer_id = a.offer_id
           and jsonb_typeof(d.record -> 'success' -> 'value') = 'number'
@@ -32,6 +32,7 @@ class _Assignment:
     pool: str
     episode: int
     units: int
+    how: str
     full_history: bool
     started_at: datetime
     ended_at: datetime | None
@@ -77,6 +78,7 @@ async def recorded_assignments(connection: LedgerConnection, ids: list[str]) -> 
             "pool": row.pool,
             "episode": row.episode,
             "units": row.units,
+            "how": row.how,
             "match": row.match,
             "full_history": row.full_history,
             "started_at": row.started_at.isoformat(),

@@ -18,6 +18,7 @@ from domain.conversation.commands import (
     EndAssignment,
     EndOffer,
     Enqueue,
+    Handover,
     Happened,
     KeepClock,
     OfferEnd,
@@ -110,6 +111,15 @@ _TAKE_ROOM: Final = """
 update agents set load = load + %(units)s, last_assigned_at = %(at)s, updated_at = %(at)s
 where id = %(agent)s and active and load + %(units)s <= capacity
 """
+# The assignment that ends with a switch has just given its units back: whatever the limit is now, they were held.
+_TAKE_BACK: Final = """
+update agents set load = load + %(units)s, load_limit = greatest(load_limit, load + %(units)s), updated_at = %(at)s
+where id = %(agent)s
+"""
+_SWITCHED_FROM: Final = """
+select channel, units from assignments where conversation_id = %s and end_cause = 'channel_changed'
+order by ended_at desc, started_at desc, id desc limit 1
+"""
 _CEILING_REACHED: Final = """
 select from agents
 where id = %(agent)s and (channel_ceilings ->> %(channel)s)::int <= (
@@ -164,9 +174,11 @@ values
      %(first_channel)s, %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s,
      %(resolved_at)s, %(business_seconds)s, %(wrap_up_code)s, %(end_reason)s, %(inbound)s, %(outbound)s, %(offers)s,
      %(declines)s, %(timeouts)s, %(reroutes)s, %(transfers)s, %(misroutes)s,
-     (select count(*) from assignments where conversation_id = %(conversation)s::text and episode = %(episode)s::int),
      (select count(*) from assignments
-      where conversation_id = %(conversation)s::text and episode = %(episode)s::int and full_history))
+      where conversation_id = %(conversation)s::text and episode = %(episode)s::int and how <> 'switch'),
+     (select count(*) from assignments
+      where conversation_id = %(conversation)s::text and episode = %(episode)s::int and how <> 'switch'
+        and full_history))
 on conflict (conversation_id, episode) do nothing
 """
 _EVENT: Final = """
@@ -383,7 +395,10 @@ async def _release_rows(connection: LedgerConnection, at: datetime, rows: Iterab
 
 
 async def _start_assignment(connection: LedgerConnection, record: _Record, command: StartAssignment) -> None:
-    if command.offer_id is None:
+    channel, units = record.case.channel, record.case.rules.units
+    if command.how is Handover.SWITCH:
+        channel, units = await _switch_room(connection, record, command.agent_id)
+    elif command.offer_id is None:
         full = await connection.execute(_CEILING_REACHED, {"agent": command.agent_id, "channel": record.case.channel})
         if await full.fetchone() is not None:
             raise Refusal(RefusalCode.NO_CAPACITY, f"the agent holds as many on {record.case.channel} as they may")
@@ -405,12 +420,27 @@ async def _start_assignment(connection: LedgerConnection, record: _Record, comma
             "episode": record.shown.episode,
             "agent": command.agent_id,
             "offer": command.offer_id,
-            "channel": record.case.channel,
-            "units": record.case.rules.units,
+            "channel": channel,
+            "units": units,
             "how": command.how.value,
             "at": record.at,
         },
     )
+
+
+async def _switch_room(connection: LedgerConnection, record: _Record, agent_id: str) -> tuple[str, int]:
+    """The channel and units to go on with: those of the new channel, or where these are too many the old ones."""
+    channel, units = record.case.channel, record.case.rules.units
+    full = await connection.execute(_CEILING_REACHED, {"agent": agent_id, "channel": channel})
+    if await full.fetchone() is None:
+        room = await connection.execute(_TAKE_ROOM, {"agent": agent_id, "units": units, "at": record.at})
+        if room.rowcount:
+            return channel, units
+    row = await (await connection.execute(_SWITCHED_FROM, (record.state.conversation_id,))).fetchone()
+    if row is None:
+        raise LookupError(f"{record.state.conversation_id} switched its channel with nobody responsible")
+    await connection.execute(_TAKE_BACK, {"agent": agent_id, "units": row[1], "at": record.at})
+    return row[0], row[1]
 
 
 async def _tell(connection: LedgerConnection, record: _Record, known_intent: str | None) -> None:

@@ -16,6 +16,7 @@ from domain.conversation.commands import (
     EndAssignment,
     EndOffer,
     Enqueue,
+    Handover,
     Happened,
     KeepClock,
     OfferEnd,
@@ -245,7 +246,11 @@ class Ledger:
         tables = self.tables
         assert command.assignment_id not in tables.assignments, "an assignment's id is used once"
         assert not tables.live_assignments(), "two live assignments"
-        if command.offer_id is None:
+        if command.how is Handover.SWITCH:
+            if not self.has_room(command.agent_id, units):
+                units = list(tables.assignments.values())[-1].units
+            self._take(command.agent_id, units)
+        elif command.offer_id is None:
             if not self.has_room(command.agent_id, units):
                 raise LedgerRefusal(RefusalCode.NO_CAPACITY)
             self._take(command.agent_id, units)
