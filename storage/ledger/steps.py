@@ -304,11 +304,13 @@ async def _move_responsibility(connection: LedgerConnection, record: _Record) ->
     pools: set[str] = set()
     for ending in endings:
         pools |= await _end_offer(connection, record, ending)
-    for released in record.of(EndAssignment):
-        cursor = await connection.execute(_END_ASSIGNMENT, (record.at, released.cause, released.assignment_id))
-        pools |= await _release_rows(connection, record.at, await cursor.fetchall())
-    for taken in record.of(StartAssignment):
-        await _start_assignment(connection, record, taken)
+    for command in record.commands:
+        # In their order: what begins in a step may end in it too.
+        if isinstance(command, EndAssignment):
+            cursor = await connection.execute(_END_ASSIGNMENT, (record.at, command.cause, command.assignment_id))
+            pools |= await _release_rows(connection, record.at, await cursor.fetchall())
+        elif isinstance(command, StartAssignment):
+            await _start_assignment(connection, record, command)
     return pools
 
 

@@ -7,9 +7,11 @@ import pytest
 
 from domain.channels import Channel
 from domain.conversation import events
+from domain.conversation.commands import EndAssignment, Handover, StartAssignment
 from domain.conversation.journey import JourneyTerms, SuggestionTerms
 from domain.suggestions.advice import Reachable
 from storage.database import Database
+from storage.ledger.steps import write_step
 from storage.violations import violations
 from tests.integration.merge_ledger import MergeLedger, now
 from tests.integration.merge_shells import PlayedTemporal, Shell
@@ -63,6 +65,24 @@ async def test_it_holds_the_units_of_the_dearer_channel_from_then_on(ledger: Mer
     assert await talk.advance(events.WrapUpEnded("agt_1", by_supervisor=False))
     assert await ledger.sql("select load from agents") == [(0,)]
     await no_violations(ledger)
+
+
+async def test_a_step_may_begin_a_switch_and_take_the_conversation_away(ledger: MergeLedger) -> None:
+    """A call falls due when its promise has long been broken: whoever was silent loses it in the same step."""
+    await ledger.agent("agt_1")
+    talk = await moved_to_video(ledger)
+    state, case = talk.state, talk.state.case
+    assert state.assignment is not None
+    assert case is not None
+    commands = (
+        EndAssignment(state.assignment.assignment_id, "channel_changed"),
+        StartAssignment("asg_next", "agt_1", None, Handover.SWITCH),
+        EndAssignment("asg_next", "sla_breach"),
+    )
+    async with ledger.database.ledger.connection() as connection:
+        await write_step(connection, replace(state, step=state.step + 1), commands, now(), frozenset())
+    assert [live for *_, live in await held(ledger)] == [False, False, False]
+    assert await ledger.sql("select load from agents") == [(0,)]
 
 
 @pytest.mark.parametrize(
