@@ -190,7 +190,10 @@ async def accept_without_its_assignment(connection: LedgerConnection) -> list[Vi
 
 
 async def episode_without_one_resolution(connection: LedgerConnection) -> list[Violation]:
-    """Every episode before the present one is resolved, the present one when its conversation is."""
+    """Every episode before the present one is resolved, the present one when its conversation is.
+
+    A conversation that began closed keeps a message that wants no answer: it has no episode.
+    """
     return await _found(
         connection,
         "S6",
@@ -200,7 +203,7 @@ async def episode_without_one_resolution(connection: LedgerConnection) -> list[V
         from conversations
         cross join lateral generate_series(1, conversations.episode) as number
         left join resolutions on resolutions.conversation_id = conversations.id and resolutions.episode = number
-        where conversations.state <> 'merged'
+        where conversations.state <> 'merged' and not (conversations.state = 'closed' and conversations.step = 0)
         group by conversations.id, number
         having count(resolutions.episode) <> case
             when number < conversations.episode or conversations.state in ('wrap_up', 'resolved', 'closed') then 1

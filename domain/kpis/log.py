@@ -171,9 +171,9 @@ def _part(
     """Threads that leave take their messages along; by an undone merge its loser belongs to where they went."""
     if line.kind != "threads_split":
         return
-    into, threads = str(line.data["into"]), _list(line.data["threads"])
-    for message in written.values():
-        if message.thread_id in threads:
+    into, threads, beside = str(line.data["into"]), _list(line.data["threads"]), _list(line.data.get("messages"))
+    for message_id, message in written.items():
+        if message.thread_id in threads or message_id in beside:
             message.conversation_id = into
     loser = losers.get(str(line.data.get("merge_id")))
     if loser is not None:

@@ -132,7 +132,7 @@ values
      %(episode)s::int,
      jsonb_build_object('into', %(new)s::text, 'cause', %(cause)s::text, 'by', %(by)s::text,
                         'merge_id', %(merge)s::text, 'channels', %(moved_channels)s::jsonb,
-                        'threads', to_jsonb(%(moving)s::text[])),
+                        'threads', to_jsonb(%(moving)s::text[]), 'messages', to_jsonb(%(notes)s::text[])),
      'threads_split:' || %(new)s::text),
     (%(at)s::timestamptz, 'conversation_opened', %(new)s::text, %(customer)s::text, null, %(pool)s::text, 1,
      jsonb_build_object('channel', %(moved_channels)s::jsonb ->> 0, 'previous_owner', %(owner)s::text,

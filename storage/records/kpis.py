@@ -84,6 +84,7 @@ where r.resolved_at >= %(start)s and r.resolved_at < %(end)s and c.state in ('me
   and r.end_reason not in ('spam', 'bounce_storm')
 order by c.conversation_id, c.episode, c.metric, c.number
 """
+# What began closed keeps a message that wants no answer: nobody came back with it.
 _OPENINGS: Final = """
 with customers_of_range as (
     select distinct customer_id from resolutions where resolved_at >= %(start)s and resolved_at < %(end)s
@@ -100,6 +101,7 @@ select coalesce(c.merged_into, c.id), c.episode, c.customer_id, c.intent,
        ), c.opened_at) end
 from customers_of_range join conversations c using (customer_id)
 where not exists (select from resolutions r where r.conversation_id = c.id and r.episode = c.episode)
+  and not (c.state = 'closed' and c.step = 0)
 """
 # Present is who can be given work: those who are away, or did not respond to an offer, are not.
 PRESENCE: Final = """

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from psycopg.types.json import Jsonb
 
-from domain.channels import Channel
+from domain.channels import Channel, MessageKind
 from domain.identity.addresses import AddressKind, NormalAddress
 from storage.database import Database
 from storage.ledger.intake import Intake, TakenIn, take_in
@@ -35,6 +35,7 @@ class MergeLedger:
         channel: Channel = Channel.SMS,
         key: str | None = None,
         verified: bool = True,
+        kind: MessageKind = MessageKind.MESSAGE,
     ) -> TakenIn:
         """A message from an address that is this person's alone."""
         message = Intake(
@@ -46,6 +47,7 @@ class MergeLedger:
             sent_at=now(),
             text=text,
             thread_key=key or f"{person}-{channel.value}",
+            kind=kind,
         )
         async with self.database.ledger.connection() as connection:
             return await take_in(connection, message)
