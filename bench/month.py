@@ -1,6 +1,6 @@
 """A month of a support floor in virtual time: every conversation's real state machine, every step in the real ledger.
 
-    python -m bench.month --conversations 5000 [--seed 1] [--postgres URL]
+    python -m bench.month --conversations 1000 [--seed 1] [--postgres URL]
 
 Customers write, write again elsewhere, leave, answer suggestions and surveys, come back in the reopen window or days
 later; agents decline, let offers pass, transfer, hold, escalate, resolve, take up again; promises change in the middle
@@ -848,7 +848,7 @@ async def _main(conversations: int, seed: int, url: str) -> int:
 
 def main() -> int:
     reader = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    reader.add_argument("--conversations", type=int, default=5000)
+    reader.add_argument("--conversations", type=int, default=1000)
     reader.add_argument("--seed", type=int, default=1)
     reader.add_argument("--postgres", help="an empty database; a throw-away one of our own if left out")
     asked = reader.parse_args()
