@@ -256,7 +256,7 @@ class Conversation:
         if signal_id in self._seen:
             return
         self._seen.append(signal_id)
-        if isinstance(signal, messages.MessageReceived):
+        if isinstance(signal, messages.MessageReceived | messages.CustomerLeft):
             signal = replace(signal, signal_id=signal_id)
         self._inbox.append(signal)
 
@@ -286,7 +286,7 @@ class Conversation:
             case messages.PolicyChanged():
                 await self._advance(events.TermsChanged(await self._assess(()), item.cause))
             case messages.CustomerLeft():
-                await self._advance(events.CustomerLeft(item.thread_id))
+                await self._take_leaving(item)
             case messages.Absorb():
                 await self._absorb(item)
             case messages.MergedAway():
@@ -319,6 +319,11 @@ class Conversation:
         )
         if await self._advance(event) is not None:
             await self._advance(events.OfferLost(offer.offer_id, "gone", offer.ticket))
+
+    async def _take_leaving(self, left: messages.CustomerLeft) -> None:
+        event = events.CustomerLeft(left.thread_id, left.signal_id)
+        if await self._advance(event) is not None:
+            await self._advance(event)  # the conversation was merged under it: its survivor is to hear of it
 
     async def _absorb(self, item: messages.Absorb) -> None:
         if self._state.phase.is_final:

@@ -108,10 +108,11 @@ class PolicyChanged:
 
 @dataclass(frozen=True, slots=True)
 class CustomerLeft:
-    """The customer ended the session on this thread (closed the chat, hung up)."""
+    """The customer ended the session on this thread (closed the chat, hung up). `signal_id` is set on receipt."""
 
     thread_id: str
     at: datetime
+    signal_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

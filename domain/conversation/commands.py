@@ -23,6 +23,8 @@ class Handover(StrEnum):
     OFFER = "offer"
     CLAIM = "claim"
     REOPEN = "reopen"
+    SWITCH = "switch"
+    """The same agent goes on, on a dearer channel: nobody new touches the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,10 @@ class EndOffer:
 
 @dataclass(frozen=True, slots=True)
 class StartAssignment:
-    """Without an offer whose units pass over, the agent must have room or the ledger refuses the step."""
+    """Without an offer whose units pass over, the agent must have room or the ledger refuses the step.
+
+    Where there is no room for a `SWITCH`, the units of the assignment that ends with it pass over.
+    """
 
     assignment_id: str
     agent_id: str
@@ -107,6 +112,17 @@ class PassOn:
     signal_id: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PassOnLeaving:
+    """That the customer has left reached a conversation after it was merged: its survivor is to hear of it.
+
+    It is owed under the outbox id `signal_id` it came under, by which the survivor knows a repeat.
+    """
+
+    thread_id: str
+    signal_id: int
+
+
 class AlertKind(StrEnum):
     """Why a supervisor is called."""
 
@@ -126,9 +142,10 @@ class RaiseAlert:
 
 @dataclass(frozen=True, slots=True)
 class Absorb:
-    """What a merge handed over is part of this step."""
+    """What a merge handed over is part of this step; `counts_on` when what was counted of it goes on in the episode."""
 
     merge_id: str
+    counts_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +168,7 @@ Command = (
     | KeepClock
     | RecordResolution
     | PassOn
+    | PassOnLeaving
     | Absorb
     | RaiseAlert
     | Happened

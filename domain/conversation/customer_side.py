@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from domain.conversation import suggesting
-from domain.conversation.commands import PassOn, RecordResolution
+from domain.conversation.commands import PassOn, PassOnLeaving, RecordResolution
 from domain.conversation.draft import Draft
 from domain.conversation.events import CustomerLeft, CustomerWrote, SuggestionAnswered, TermsChanged
 from domain.conversation.state import EndReason, Phase, Tallies
@@ -148,6 +148,8 @@ def customer_left(draft: Draft, event: CustomerLeft) -> None:
     promised a call.
     """
     state = draft.state
+    if state.phase is Phase.MERGED and state.case is not None and event.signal_id:
+        draft.order(PassOnLeaving(event.thread_id, event.signal_id))
     if state.phase.is_final:
         return
     draft.happened("customer_left", agent=state.agent_id, thread_id=event.thread_id)

@@ -152,7 +152,7 @@ class Draft:
             queued_at=waits_since,
             entered_at=self.now,
             skills=skills or (was.skills if was else self.case.skills),
-            urgent=urgent or (was.urgent if was else self._is_raised()),
+            urgent=urgent or (was.urgent if was else self.is_raised()),
             excluded=excluded,
             exclusions_clear_at=clear_at,
             only_agent=only_agent,
@@ -181,7 +181,7 @@ class Draft:
             self.order(Dequeue(waiting.ticket, must_wait=must_wait))
         self.state = replace(self.state, waiting=None, offer=None)
 
-    def _is_raised(self) -> bool:
+    def is_raised(self) -> bool:
         """Whether the ladder of a promise still open, or an escalation, had raised the urgency before."""
         return self.state.escalation > 0 or any(
             Rung.RAISE in clock.climbed for clock in self.state.clocks if not clock.is_ended

@@ -26,6 +26,8 @@ class CustomerWrote:
 @dataclass(frozen=True, slots=True)
 class CustomerLeft:
     thread_id: str
+    signal_id: int = 0
+    """The outbox id under which the conversation learns of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from domain.sla.clock import Clock
 class Handover:
     """A conversation as its last written step left it, as far as a survivor needs it; `clocks` are the open ones.
 
-    `heard` is the last outbox id whose message the conversation has taken in. `waits_since` is None unless it waits.
+    `heard` is the last outbox id whose message the conversation has taken in. `waits_since` is None unless it waits,
+    and `urgent` whether it does so as an urgent one.
     """
 
     phase: Phase
@@ -31,6 +32,8 @@ class Handover:
     clocks: tuple[Clock, ...]
     tallies: Tallies
     journey: JourneyState = NO_JOURNEY
+    escalation: int = 0
+    urgent: bool = False
 
     @property
     def is_unresolved(self) -> bool:
@@ -55,4 +58,6 @@ def hand_over(state: ConversationState) -> Handover:
         clocks=tuple(clock for clock in state.clocks if not clock.is_ended),
         tallies=state.tallies,
         journey=state.journey,
+        escalation=state.escalation,
+        urgent=state.waiting is not None and state.waiting.urgent,
     )

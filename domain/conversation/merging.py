@@ -27,10 +27,10 @@ def absorbed(draft: Draft, event: Absorbed) -> None:
     """
     if draft.state.phase.is_final:
         return  # who absorbed this conversation was told of the loser too
-    draft.order(Absorb(event.merge_id))
     draft.state = replace(draft.state, merges=draft.state.merges + 1)
     theirs = event.handover
     if theirs is None:
+        draft.order(Absorb(event.merge_id))
         understand(draft, event.case)
         return
     draft.state = replace(draft.state, joined_skills=joined_skills(draft.state.joined_skills, theirs.skills))
@@ -39,9 +39,13 @@ def absorbed(draft: Draft, event: Absorbed) -> None:
         # Whatever the loser's customer was promised stays promised.
         draft.state = replace(draft.state, case=replace(draft.state.case, promise=event.their_promise))
     _come_back(draft, event, theirs)
+    goes_on = theirs.is_unresolved and _is_unresolved(draft)
+    draft.order(Absorb(event.merge_id, counts_on=goes_on))
     _join(draft, theirs)
     _take_clocks(draft, theirs, event.their_promise)
     _take_up(draft, theirs)
+    if goes_on:
+        _take_urgency(draft, theirs)
     if event.unfit:
         _reroute(draft)
 
@@ -175,6 +179,18 @@ def _take_clocks(draft: Draft, theirs: Handover, their_promise: SlaTerms | None)
         else:
             draft.keep_clock(sla.cancel(before, draft.now))
             draft.keep_clock(replace(after, number=before.number + 1), is_new=True)
+
+
+def _take_urgency(draft: Draft, theirs: Handover) -> None:
+    """Whatever authority or urgency the loser had been given, the survivor has no less of it."""
+    state = draft.state
+    raised = replace(state, escalation=max(state.escalation, theirs.escalation))
+    draft.state = raised
+    waiting = raised.waiting
+    if waiting is not None and not waiting.urgent and (theirs.urgent or draft.is_raised()):
+        draft.state = replace(raised, waiting=replace(waiting, urgent=True))
+    if draft.state != state:
+        draft.happened("urgency_raised", agent=state.agent_id, metric=None, cause="merge")
 
 
 def _take_up(draft: Draft, theirs: Handover) -> None:

@@ -157,6 +157,24 @@ def start_assignment(draft: Draft, agent_id: str, offer_id: str | None, how: Han
         draft.start_clock(Metric.OWNER_SILENCE, draft.now)
 
 
+def follow_channel(draft: Draft) -> None:
+    """The conversation goes on with the same agent, on a dearer channel: from here on it holds the units of that."""
+    live, waiting = draft.state.assignment, draft.state.waiting
+    if live is None:
+        return
+    number = draft.state.assignments + 1
+    assignment_id = f"asg_{draft.state.conversation_id.removeprefix('con_')}_{number}"
+    draft.order(EndAssignment(live.assignment_id, "channel_changed"))
+    draft.order(StartAssignment(assignment_id, live.agent_id, None, Handover.SWITCH))
+    if waiting is not None and waiting.warm_from == live.assignment_id:
+        draft.state = replace(draft.state, waiting=replace(waiting, warm_from=assignment_id))
+    draft.state = replace(
+        draft.state,
+        assignments=number,
+        assignment=replace(live, assignment_id=assignment_id, started_at=draft.now),
+    )
+
+
 def _knows(draft: Draft, offer_id: str) -> bool:
     offer, assignment = draft.state.offer, draft.state.assignment
     return (offer is not None and offer.offer_id == offer_id) or (

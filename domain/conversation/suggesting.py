@@ -8,6 +8,7 @@ from domain.conversation.draft import Draft
 from domain.conversation.events import ChannelSuggested, CustomerWrote
 from domain.conversation.journey import Callback, JourneyState, Suggestion, SuggestionTerms, Switch
 from domain.conversation.journey_commands import EndSuggestion, JudgeSuggestion, OfferSwitch, OpenThread, SuggestionEnd
+from domain.conversation.offering import follow_channel
 from domain.conversation.refusals import Refusal, RefusalCode
 from domain.conversation.state import ConversationState, EndReason, Phase
 from domain.sla.calendar import NeverOpenError, next_opening
@@ -242,7 +243,7 @@ def _end_open(draft: Draft, end: SuggestionEnd, via: str | None) -> None:
 
 
 def _open_thread(draft: Draft, suggestion_id: str, channel: Channel) -> str:
-    """The channel joins: the queue asks for it from now on, and what the assignment holds stays as it is."""
+    """The channel joins: the queue asks for it from now on, and whoever has the conversation holds what it costs."""
     state, case, terms = draft.state, draft.case, _terms(draft)
     thread_id = suggestion_id.replace("sug_", "thr_", 1)
     one = terms.on(channel) if terms else None
@@ -257,6 +258,8 @@ def _open_thread(draft: Draft, suggestion_id: str, channel: Channel) -> str:
         episode_channels=_with(state.episode_channels, channel.value),
     )
     draft.order(OpenThread(suggestion_id, thread_id, channel))
+    if rules.units > case.rules.units:
+        follow_channel(draft)
     return thread_id
 
 

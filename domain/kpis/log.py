@@ -24,6 +24,9 @@ _COUNTED = {
     "rerouted": "reroutes",
     "transferred": "transfers",
 }
+_ABSORBED = ("offers", "declines", "timeouts", "reroutes", "transfers", "misroutes")
+_OF_NO_CUSTOMER = frozenset({"spam", "bounce_storm"})
+"""Episodes that ended so served nobody and count in no measure."""
 _ZERO = timedelta(0)
 
 
@@ -33,7 +36,7 @@ class LogLine:
 
     at: datetime
     kind: str
-    conversation_id: str
+    conversation_id: str | None
     customer_id: str | None
     episode: int
     data: Mapping[str, Json]
@@ -56,9 +59,27 @@ class _Assignment:
     episode: int
     units: int
     match: float | None
+    is_touch: bool
     full_history: bool
     started_at: datetime
     ended_at: datetime | None
+
+
+@dataclass(slots=True)
+class _Written:
+    """An inbound message: where and on which thread it is, and when it came."""
+
+    conversation_id: str
+    thread_id: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Loser:
+    """A conversation that became part of another one in this episode of its own."""
+
+    conversation_id: str
+    episode: int
 
 
 @dataclass(slots=True)
@@ -82,18 +103,18 @@ class _Story:
 def records_from_log(lines: Iterable[LogLine], now: datetime) -> LogRecords:
     """Fold the log; what has not ended counts until `now`."""
     stories: defaultdict[str, _Story] = defaultdict(_Story)
-    suggested_in: dict[str, int] = {}
-    written: dict[str, tuple[str, datetime]] = {}
+    suggested_in: dict[str, Counter[str]] = {}
+    written: dict[str, _Written] = {}
+    losers: dict[str, _Loser] = {}
     for line in lines:
-        if line.kind == "message_received":
-            written[str(line.data["message_id"])] = (line.conversation_id, line.at)
-        elif line.kind == "message_passed_on":
-            # It reached a conversation after its end, and belongs to the one that took it.
-            message_id = str(line.data["message_id"])
-            written[message_id] = (line.conversation_id, written[message_id][1])
-        _take(stories[line.conversation_id], line, suggested_in)
-    for conversation_id, at in written.values():
-        stories[conversation_id].inbound.append(at)
+        _place(line, written)
+        _merge(stories, line, losers)
+        _part(stories, line, losers, written)
+        _link(stories, line)
+        if line.conversation_id is not None:
+            _take(stories[line.conversation_id], line, suggested_in)
+    for message in written.values():
+        stories[message.conversation_id].inbound.append(message.at)
     survivors = {identity: _survivor(stories, identity) for identity in stories}
     families: defaultdict[str, list[str]] = defaultdict(list)
     for identity, survivor in survivors.items():
@@ -120,7 +141,58 @@ def records_from_log(lines: Iterable[LogLine], now: datetime) -> LogRecords:
     )
 
 
-def _take(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
+def _place(line: LogLine, written: dict[str, _Written]) -> None:
+    """A message that reached a conversation after its end belongs to the one that took it."""
+    if line.conversation_id is None or line.kind not in {"message_received", "message_passed_on"}:
+        return
+    message_id, thread_id = str(line.data["message_id"]), _name(line.data.get("thread_id"))
+    if line.kind == "message_received":
+        written[message_id] = _Written(line.conversation_id, thread_id, line.at)
+    elif (message := written.get(message_id)) is not None:
+        written[message_id] = _Written(line.conversation_id, thread_id, message.at)
+
+
+def _merge(stories: defaultdict[str, _Story], line: LogLine, losers: dict[str, _Loser]) -> None:
+    """What had been counted of an unresolved loser counts in the episode that goes on."""
+    if line.conversation_id is None:
+        return
+    if line.kind == "merged":
+        losers[str(line.data.get("merge_id"))] = _Loser(line.conversation_id, line.episode)
+    record = line.data.get("record")
+    loser = losers.get(str(record.get("absorbed"))) if isinstance(record, dict) else None
+    if loser is not None:
+        theirs = stories[loser.conversation_id].counts[loser.episode]
+        stories[line.conversation_id].counts[line.episode].update({name: theirs[name] for name in _ABSORBED})
+
+
+def _part(
+    stories: defaultdict[str, _Story], line: LogLine, losers: dict[str, _Loser], written: dict[str, _Written]
+) -> None:
+    """Threads that leave take their messages along; by an undone merge its loser belongs to where they went."""
+    if line.kind != "threads_split":
+        return
+    into, threads, beside = str(line.data["into"]), _list(line.data["threads"]), _list(line.data.get("messages"))
+    for message_id, message in written.items():
+        if message.thread_id in threads or message_id in beside:
+            message.conversation_id = into
+    loser = losers.get(str(line.data.get("merge_id")))
+    if loser is not None:
+        stories[loser.conversation_id].merged_into = into
+
+
+def _link(stories: defaultdict[str, _Story], line: LogLine) -> None:
+    """Two customers that were found to be one, and what returns when they were not."""
+    absorbed, restored = line.data.get("absorbed_customer_id"), line.data.get("restored_customer_id")
+    if line.kind == "identity_linked" and absorbed is not None:
+        for story in stories.values():
+            if story.customer_id == absorbed:
+                story.customer_id = str(line.data["customer_id"])
+    elif line.kind == "identity_unlinked" and restored is not None:
+        for returned in _list(line.data.get("conversations")):
+            stories[str(returned)].customer_id = str(restored)
+
+
+def _take(story: _Story, line: LogLine, suggested_in: dict[str, Counter[str]]) -> None:
     story.customer_id = story.customer_id or line.customer_id or ""
     match line.kind:
         case "conversation_opened":
@@ -141,16 +213,17 @@ def _take(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
         _keep(story, record)
 
 
-def _take_journey(story: _Story, line: LogLine, suggested_in: dict[str, int]) -> None:
-    """An answer counts where the suggestion was made, however much later it comes."""
+def _take_journey(story: _Story, line: LogLine, suggested_in: dict[str, Counter[str]]) -> None:
+    """An answer counts where the suggestion was made, however much later, and in whatever it was merged into."""
+    counts = story.counts[line.episode]
     match line.kind:
         case "suggestion_offered":
-            suggested_in[str(line.data["suggestion_id"])] = line.episode
-            story.counts[line.episode]["suggestions_offered"] += 1
+            suggested_in[str(line.data["suggestion_id"])] = counts
+            counts["suggestions_offered"] += 1
         case "suggestion_accepted":
-            story.counts[suggested_in[str(line.data["suggestion_id"])]]["suggestions_accepted"] += 1
+            suggested_in.get(str(line.data["suggestion_id"]), counts)["suggestions_accepted"] += 1
         case "suggestion_judged" if line.data["outcome"] == "resolved_there":
-            story.counts[suggested_in[str(line.data["suggestion_id"])]]["suggestions_resolved_there"] += 1
+            suggested_in.get(str(line.data["suggestion_id"]), counts)["suggestions_resolved_there"] += 1
         case "survey_asked":
             story.answers.setdefault(line.episode, None)
         case "survey_answered":
@@ -167,6 +240,7 @@ def _keep(story: _Story, record: Mapping[str, Json]) -> None:
             episode=int(str(row["episode"])),
             units=int(str(row["units"])),
             match=None if row["match"] is None else float(str(row["match"])),
+            is_touch=row.get("how") != "switch",
             full_history=bool(row["full_history"]),
             started_at=_instant(row["started_at"]),
             ended_at=_maybe(row["ended_at"]),
@@ -197,7 +271,14 @@ def _episodes(identity: str, story: _Story, family: list[_Story]) -> list[Episod
         first = next((at for at in inbound if (ended_before is None or at > ended_before) and at <= resolved), began)
         held, wrap_up = _held(story, number, began, resolved)
         counts = story.counts[number]
-        touches = [one for one in story.assignments.values() if one.episode == number and one.started_at <= resolved]
+        touches = [
+            one
+            for one in story.assignments.values()
+            if one.is_touch and one.episode == number and one.started_at <= resolved
+        ]
+        ended_before = resolved
+        if row["end_reason"] in _OF_NO_CUSTOMER:
+            continue
         found.append(
             EpisodeRecord(
                 conversation_id=identity,
@@ -240,7 +321,6 @@ def _episodes(identity: str, story: _Story, family: list[_Story]) -> list[Episod
                 suggestions_resolved_there=counts["suggestions_resolved_there"],
             )
         )
-        ended_before = resolved
     return found
 
 
@@ -270,6 +350,7 @@ def _openings(identity: str, story: _Story) -> list[Opening]:
     found = [
         Opening(identity, number, story.customer_id, _name(row["intent"]), _began(number, row))
         for number, row in story.resolutions.items()
+        if row["end_reason"] not in _OF_NO_CUSTOMER
     ]
     newest = story.newest_episode
     if newest not in story.resolutions:

@@ -51,8 +51,9 @@ async def keep_alerts(
                 at,
             ),
         )
-    metrics = [clock.metric.value for clock in ended if Rung.SUPERVISOR in clock.climbed]
-    if metrics or (is_over and state.alerts):
+    # What was merged into this conversation may have brought alerts along.
+    metrics = [clock.metric.value for clock in ended if Rung.SUPERVISOR in clock.climbed or state.merges]
+    if metrics or (is_over and (state.alerts or state.merges)):
         await connection.execute(
             _SETTLE, {"at": at, "conversation": state.conversation_id, "all": is_over, "metrics": metrics}
         )

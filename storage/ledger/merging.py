@@ -22,6 +22,7 @@ from domain.identity.addresses import AddressKind, NormalAddress
 from domain.identity.linking import Conflict, conflicts_of
 from storage.database import Database, LedgerConnection
 from storage.ids import new_id
+from storage.ledger.recorded import recorded_assignments
 
 _MOST_RACES: Final = 50
 
@@ -72,6 +73,7 @@ update agents
 set load = load - held.units, load_limit = greatest(capacity, load - held.units), updated_at = %(at)s::timestamptz
 from held where agents.id = held.agent_id returning agents.pool
 """
+_RELEASED: Final = "select id from assignments where conversation_id = %s and end_cause = 'merged'"
 _END_CLOCKS: Final = """
 update clocks set state = case when state = 'breached' then state else 'cancelled' end,
                   ended_at = greatest(%(at)s::timestamptz, started_at, breached_at), due_at = null
@@ -88,6 +90,16 @@ select %(at)s::timestamptz, 'suggestion_ignored', %(loser)s::text, %(from_custom
        %(episode)s::int, jsonb_build_object('suggestion_id', id, 'channel', channel, 'cause', 'merged'),
        'suggestion_ignored:' || id
 from ended
+"""
+# How long the loser's agent was silent is nobody's concern any more; what else a supervisor was called for goes on.
+_HAND_ALERTS_ON: Final = """
+with settled as (
+    update alerts set settled_at = %(at)s::timestamptz
+    where conversation_id = %(loser)s::text and settled_at is null and metric = 'owner_silence'
+)
+update alerts set conversation_id = %(survivor)s::text, episode = %(survivor_episode)s::int,
+                  pool = %(survivor_pool)s::text, agent_id = %(survivor_agent)s::text
+where conversation_id = %(loser)s::text and settled_at is null and metric is distinct from 'owner_silence'
 """
 # Both may have been written to under one key: the survivor's thread keeps it, and with it the messages to come.
 _MOVE_THREADS: Final = """
@@ -153,7 +165,7 @@ values
     (%(at)s::timestamptz, 'merged', %(loser)s::text, %(from_customer)s::text, %(agent)s::text, %(pool)s::text,
      %(episode)s::int,
      jsonb_build_object('merge_id', %(merge)s::text, 'into', %(survivor)s::text, 'cause', %(cause)s::text,
-                        'by', %(by)s::text),
+                        'by', %(by)s::text) || %(record)s::jsonb,
      'merged:' || %(merge)s::text)
 """
 _RING: Final = "select pg_notify('baton_signals', ''), pg_notify('baton_events', '')"
@@ -340,6 +352,7 @@ async def _merge(
     facts |= await _move(connection, facts)
     await connection.execute(_END_LOSER, facts)
     await connection.execute(_SHORTEN_CHAINS, facts)
+    facts["record"] = await _record(connection, loser.id)
     inherited = await (await connection.execute(_INHERIT, facts)).fetchall()
     await connection.execute(_RECORD, facts)
     await connection.execute(_TELL, facts | {"inherited": [merge[0] for merge in inherited]})
@@ -356,7 +369,16 @@ async def _end_work(connection: LedgerConnection, facts: Mapping[str, object]) -
     freed = await (await connection.execute(_GIVE_BACK, facts)).fetchall()
     await connection.execute(_END_CLOCKS, facts)
     await connection.execute(_END_SUGGESTION, facts)
+    await connection.execute(_HAND_ALERTS_ON, facts)
     return {str(row[0]) for row in freed}
+
+
+async def _record(connection: LedgerConnection, loser_id: str) -> Jsonb:
+    """What the log has to tell of the assignment that ended with the loser."""
+    released = [str(row[0]) for row in await (await connection.execute(_RELEASED, (loser_id,))).fetchall()]
+    if not released:
+        return Jsonb({})
+    return Jsonb({"record": {"assignments": await recorded_assignments(connection, released)}})
 
 
 async def _move(connection: LedgerConnection, facts: Mapping[str, object]) -> dict[str, list[str]]:

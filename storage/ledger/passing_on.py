@@ -1,6 +1,7 @@
 """A message that reached a conversation after its end: it goes to where the customer is served now."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -96,6 +97,13 @@ insert into signals (conversation_id, kind, payload, created_at, attempts, set_a
 select c.merged_into, s.kind, s.payload, clock_timestamp(), 0, false
 from signals s join conversations c on c.id = s.conversation_id where s.id = %s and c.merged_into is not null
 """
+_FORWARD_LEAVING: Final = """
+insert into signals (id, conversation_id, kind, payload, created_at, attempts, set_aside) overriding system value
+select %(signal)s, c.merged_into, 'customer_left',
+       jsonb_build_object('thread_id', %(thread)s::text, 'at', %(at)s::timestamptz), clock_timestamp(), 0, false
+from conversations c where c.id = %(conversation)s and c.merged_into is not null
+on conflict (id) do nothing
+"""
 _RING: Final = "select pg_notify('baton_signals', ''), pg_notify('baton_events', '')"
 
 
@@ -160,6 +168,16 @@ async def was_heard(connection: LedgerConnection, conversation_id: str, signal_i
 async def forward(connection: LedgerConnection, signal_id: int) -> None:
     """Owe a merged conversation's signal to its survivor as well."""
     await connection.execute(_FORWARD, (signal_id,))
+    await connection.execute(_RING)
+
+
+async def forward_leaving(
+    connection: LedgerConnection, conversation_id: str, thread_id: str, signal_id: int, at: datetime
+) -> None:
+    """Owe the survivor of a merged conversation that the customer left, under the outbox id that told of it."""
+    await connection.execute(
+        _FORWARD_LEAVING, {"conversation": conversation_id, "thread": thread_id, "signal": signal_id, "at": at}
+    )
     await connection.execute(_RING)
 
 

@@ -65,12 +65,12 @@ with ended as (
     update agents set presence = %(presence)s, presence_since = %(at)s, updated_at = %(at)s,
                       presence_channels = to_jsonb(%(channels)s::text[])
     where id = %(agent)s
-    returning id, pool
+    returning id, pool, capacity
 )
 insert into events (at, kind, agent_id, pool, data)
 select %(at)s, 'presence_changed', id, pool,
        jsonb_build_object('presence', %(presence)s::text, 'from', %(before)s::text, 'cause', %(cause)s::text,
-                          'channels', to_jsonb(%(channels)s::text[]))
+                          'channels', to_jsonb(%(channels)s::text[]), 'capacity', capacity)
 from changed
 """
 _OPEN_SPAN: Final = """

@@ -8,7 +8,7 @@ from typing import Final
 from psycopg.rows import class_row
 from pydantic import JsonValue
 
-from domain.conversation.commands import Command, EndAssignment, KeepClock, RecordResolution, StartAssignment
+from domain.conversation.commands import Absorb, Command, EndAssignment, KeepClock, RecordResolution, StartAssignment
 from domain.conversation.projection import Projection
 from domain.conversation.state import ConversationState
 from domain.sla.clock import ClockState
@@ -16,7 +16,7 @@ from storage.database import LedgerConnection
 
 # The match is what the routing decision foresaw; what was claimed was foreseen by nobody.
 _ASSIGNMENTS: Final = """
-select a.id, a.agent_id, g.pool, a.episode, a.units, a.full_history, a.started_at, a.ended_at,
+select a.id, a.agent_id, g.pool, a.episode, a.units, a.how, a.full_history, a.started_at, a.ended_at,
        (select (d.record -> 'success' ->> 'value')::float8 from routing_decisions d
         where d.conversation_id = a.conversation_id and d.offer_id = a.offer_id
           and jsonb_typeof(d.record -> 'success' -> 'value') = 'number'
@@ -32,6 +32,7 @@ class _Assignment:
     pool: str
     episode: int
     units: int
+    how: str
     full_history: bool
     started_at: datetime
     ended_at: datetime | None
@@ -52,19 +53,22 @@ async def recorded(
     facts: dict[str, JsonValue] = {}
     touched = [one.assignment_id for one in commands if isinstance(one, StartAssignment | EndAssignment)]
     if touched:
-        facts["assignments"] = await _assignments(connection, touched)
+        facts["assignments"] = await recorded_assignments(connection, touched)
     clocks = _clocks(commands)
     if clocks:
         facts["clocks"] = clocks
     for command in commands:
         if isinstance(command, RecordResolution):
             facts["resolution"] = _resolution(state, shown, command)
+        if isinstance(command, Absorb) and command.counts_on:
+            facts["absorbed"] = command.merge_id
     if shown.intent != known_intent:
         facts["intent"] = shown.intent
     return facts
 
 
-async def _assignments(connection: LedgerConnection, ids: list[str]) -> list[JsonValue]:
+async def recorded_assignments(connection: LedgerConnection, ids: list[str]) -> list[JsonValue]:
+    """Assignments as they are now, for the event that tells of their beginning or end."""
     async with connection.cursor(row_factory=class_row(_Assignment)) as cursor:
         rows = await (await cursor.execute(_ASSIGNMENTS, (ids,))).fetchall()
     return [
@@ -74,6 +78,7 @@ async def _assignments(connection: LedgerConnection, ids: list[str]) -> list[Jso
             "pool": row.pool,
             "episode": row.episode,
             "units": row.units,
+            "how": row.how,
             "match": row.match,
             "full_history": row.full_history,
             "started_at": row.started_at.isoformat(),
@@ -109,7 +114,7 @@ def _resolution(state: ConversationState, shown: Projection, command: RecordReso
         "intent": shown.intent,
         "segment": state.case.segment if state.case else None,
         "pool": shown.pool,
-        "agent_id": shown.agent_id or shown.owner_id,
+        "agent_id": credited_agent(state, shown),
         "first_channel": channels[0] if channels else (state.case.channel if state.case else None),
         "channels": list(channels),
         "opened_at": state.opened_at.isoformat(),
@@ -120,6 +125,11 @@ def _resolution(state: ConversationState, shown: Projection, command: RecordReso
         "business_seconds": command.open_time.total_seconds(),
         "end_reason": command.end_reason,
     }
+
+
+def credited_agent(state: ConversationState, shown: Projection) -> str | None:
+    """Nobody is credited who never had it: the owner may be known from before, or from a merged one."""
+    return shown.agent_id or (shown.owner_id if state.assignments else None)
 
 
 def _written(at: datetime | None) -> str | None:

@@ -59,7 +59,7 @@ select agent.id, latest.intent
 from unnest(%(agents)s::text[]) as agent(id)
 cross join lateral (
     select c.intent, a.started_at from assignments a join conversations c on c.id = a.conversation_id
-    where a.agent_id = agent.id and a.started_at > %(since)s
+    where a.agent_id = agent.id and a.started_at > %(since)s and a.how <> 'switch'
     order by a.started_at desc limit %(latest)s
 ) as latest
 order by agent.id, latest.started_at desc

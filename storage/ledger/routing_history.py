@@ -25,7 +25,8 @@ _OTHERS: Final = """
 select (select count(*) from routing_decisions d
         where d.at >= %(since)s and d.at < %(until)s and not d.record ? 'case'),
        (select count(*) from assignments a
-        where a.started_at >= %(since)s and a.started_at < %(until)s and a.offer_id is null)
+        where a.started_at >= %(since)s and a.started_at < %(until)s and a.offer_id is null
+          and a.how <> 'switch')
 """
 _AGENTS: Final = """
 select a.id, a.pool, a.also_pools, a.cost_per_case, a.kind, a.skills, a.languages, a.capacity, a.channel_ceilings,

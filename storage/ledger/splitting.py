@@ -72,7 +72,9 @@ where conversation_id = %(place)s::text
 _FOLLOW: Final = """
 with recursive kin (id) as (
     select %(loser)s::text
-    union select m.loser_id from merges m join kin on m.survivor_id = kin.id where m.undone_at is null
+    union
+    select m.loser_id from merges m
+    join kin on m.survivor_id = kin.id and m.undone_at is null or m.undone_into_id = kin.id
 ), undone as (
     update merges set undone_at = %(at)s::timestamptz, undone_by = %(by)s::text,
                       undone_into_id = %(new)s::text where id = %(merge)s::text
@@ -130,7 +132,7 @@ values
      %(episode)s::int,
      jsonb_build_object('into', %(new)s::text, 'cause', %(cause)s::text, 'by', %(by)s::text,
                         'merge_id', %(merge)s::text, 'channels', %(moved_channels)s::jsonb,
-                        'threads', to_jsonb(%(moving)s::text[])),
+                        'threads', to_jsonb(%(moving)s::text[]), 'messages', to_jsonb(%(notes)s::text[])),
      'threads_split:' || %(new)s::text),
     (%(at)s::timestamptz, 'conversation_opened', %(new)s::text, %(customer)s::text, null, %(pool)s::text, 1,
      jsonb_build_object('channel', %(moved_channels)s::jsonb ->> 0, 'previous_owner', %(owner)s::text,

@@ -18,10 +18,12 @@ from domain.conversation.commands import (
     EndAssignment,
     EndOffer,
     Enqueue,
+    Handover,
     Happened,
     KeepClock,
     OfferEnd,
     PassOn,
+    PassOnLeaving,
     RaiseAlert,
     RecordResolution,
     SendReply,
@@ -33,8 +35,8 @@ from domain.conversation.state import ConversationState
 from storage.database import LedgerConnection
 from storage.ledger.alerts import keep_alerts
 from storage.ledger.journey import JourneyHouse, messages_of, write_journey
-from storage.ledger.passing_on import pass_on, was_heard
-from storage.ledger.recorded import recorded
+from storage.ledger.passing_on import forward_leaving, pass_on, was_heard
+from storage.ledger.recorded import credited_agent, recorded
 
 Kind = TypeVar("Kind")
 
@@ -91,13 +93,13 @@ with gone as (
     update agents set presence = 'not_responding', presence_since = %(at)s::timestamptz,
                       updated_at = %(at)s::timestamptz
     where id = %(agent)s and presence in ('online', 'transfers_only')
-    returning id, pool
+    returning id, pool, capacity
 ), ended as (
     update presence_spans set ended_at = %(at)s::timestamptz from gone where agent_id = gone.id and ended_at is null
 )
 insert into events (at, kind, agent_id, pool, data)
 select %(at)s::timestamptz, 'presence_changed', id, pool,
-       '{"presence": "not_responding", "cause": "offer_timed_out"}'
+       jsonb_build_object('presence', 'not_responding', 'cause', 'offer_timed_out', 'capacity', capacity)
 from gone
 """
 # A statement of its own: within one, nothing says that the old span ends before the new one begins.
@@ -108,6 +110,15 @@ select id, presence, capacity, %(at)s from agents where id = %(agent)s
 _TAKE_ROOM: Final = """
 update agents set load = load + %(units)s, last_assigned_at = %(at)s, updated_at = %(at)s
 where id = %(agent)s and active and load + %(units)s <= capacity
+"""
+# The assignment that ends with a switch has just given its units back: whatever the limit is now, they were held.
+_TAKE_BACK: Final = """
+update agents set load = load + %(units)s, load_limit = greatest(load_limit, load + %(units)s), updated_at = %(at)s
+where id = %(agent)s
+"""
+_SWITCHED_FROM: Final = """
+select channel, units from assignments where conversation_id = %s and end_cause = 'channel_changed'
+order by ended_at desc, started_at desc, id desc limit 1
 """
 _CEILING_REACHED: Final = """
 select from agents
@@ -163,9 +174,11 @@ values
      %(first_channel)s, %(channels)s, %(opened_at)s, %(queued_at)s, %(accepted_at)s, %(first_response_at)s,
      %(resolved_at)s, %(business_seconds)s, %(wrap_up_code)s, %(end_reason)s, %(inbound)s, %(outbound)s, %(offers)s,
      %(declines)s, %(timeouts)s, %(reroutes)s, %(transfers)s, %(misroutes)s,
-     (select count(*) from assignments where conversation_id = %(conversation)s::text and episode = %(episode)s::int),
      (select count(*) from assignments
-      where conversation_id = %(conversation)s::text and episode = %(episode)s::int and full_history))
+      where conversation_id = %(conversation)s::text and episode = %(episode)s::int and how <> 'switch'),
+     (select count(*) from assignments
+      where conversation_id = %(conversation)s::text and episode = %(episode)s::int and how <> 'switch'
+        and full_history))
 on conflict (conversation_id, episode) do nothing
 """
 _EVENT: Final = """
@@ -266,6 +279,8 @@ async def _pass_strays_on(connection: LedgerConnection, record: _Record) -> None
     for stray in record.of(PassOn):
         if not await was_heard(connection, record.state.conversation_id, stray.signal_id):
             await pass_on(connection, stray.message_id, record.state.conversation_id)
+    for left in record.of(PassOnLeaving):
+        await forward_leaving(connection, record.state.conversation_id, left.thread_id, left.signal_id, record.at)
 
 
 async def _move_queue(connection: LedgerConnection, record: _Record) -> set[str]:
@@ -289,11 +304,13 @@ async def _move_responsibility(connection: LedgerConnection, record: _Record) ->
     pools: set[str] = set()
     for ending in endings:
         pools |= await _end_offer(connection, record, ending)
-    for released in record.of(EndAssignment):
-        cursor = await connection.execute(_END_ASSIGNMENT, (record.at, released.cause, released.assignment_id))
-        pools |= await _release_rows(connection, record.at, await cursor.fetchall())
-    for taken in record.of(StartAssignment):
-        await _start_assignment(connection, record, taken)
+    for command in record.commands:
+        # In their order: what begins in a step may end in it too.
+        if isinstance(command, EndAssignment):
+            cursor = await connection.execute(_END_ASSIGNMENT, (record.at, command.cause, command.assignment_id))
+            pools |= await _release_rows(connection, record.at, await cursor.fetchall())
+        elif isinstance(command, StartAssignment):
+            await _start_assignment(connection, record, command)
     return pools
 
 
@@ -380,7 +397,10 @@ async def _release_rows(connection: LedgerConnection, at: datetime, rows: Iterab
 
 
 async def _start_assignment(connection: LedgerConnection, record: _Record, command: StartAssignment) -> None:
-    if command.offer_id is None:
+    channel, units = record.case.channel, record.case.rules.units
+    if command.how is Handover.SWITCH:
+        channel, units = await _switch_room(connection, record, command.agent_id)
+    elif command.offer_id is None:
         full = await connection.execute(_CEILING_REACHED, {"agent": command.agent_id, "channel": record.case.channel})
         if await full.fetchone() is not None:
             raise Refusal(RefusalCode.NO_CAPACITY, f"the agent holds as many on {record.case.channel} as they may")
@@ -402,12 +422,27 @@ async def _start_assignment(connection: LedgerConnection, record: _Record, comma
             "episode": record.shown.episode,
             "agent": command.agent_id,
             "offer": command.offer_id,
-            "channel": record.case.channel,
-            "units": record.case.rules.units,
+            "channel": channel,
+            "units": units,
             "how": command.how.value,
             "at": record.at,
         },
     )
+
+
+async def _switch_room(connection: LedgerConnection, record: _Record, agent_id: str) -> tuple[str, int]:
+    """The channel and units to go on with: those of the new channel, or where these are too many the old ones."""
+    channel, units = record.case.channel, record.case.rules.units
+    full = await connection.execute(_CEILING_REACHED, {"agent": agent_id, "channel": channel})
+    if await full.fetchone() is None:
+        room = await connection.execute(_TAKE_ROOM, {"agent": agent_id, "units": units, "at": record.at})
+        if room.rowcount:
+            return channel, units
+    row = await (await connection.execute(_SWITCHED_FROM, (record.state.conversation_id,))).fetchone()
+    if row is None:
+        raise LookupError(f"{record.state.conversation_id} switched its channel with nobody responsible")
+    await connection.execute(_TAKE_BACK, {"agent": agent_id, "units": row[1], "at": record.at})
+    return row[0], row[1]
 
 
 async def _tell(connection: LedgerConnection, record: _Record, known_intent: str | None) -> None:
@@ -463,8 +498,7 @@ async def _record_resolution(connection: LedgerConnection, record: _Record, comm
             "product": record.case.product,
             "segment": record.case.segment,
             "pool": shown.pool,
-            # Nobody is credited who never had it: the owner may be known from before, or from a merged one.
-            "agent": shown.agent_id or (shown.owner_id if record.state.assignments else None),
+            "agent": credited_agent(record.state, shown),
             "first_channel": record.state.episode_channels[0] if record.state.episode_channels else record.case.channel,
             "channels": Jsonb(record.state.episode_channels),
             "opened_at": record.state.opened_at,

@@ -85,6 +85,8 @@ _RETURN: Final = (
     "update customer_links set undone_at = clock_timestamp(), undone_by = %(by)s where id = %(link)s",
 )
 
+_RETURNED: Final = "select id from conversations where customer_id = %s order by id"
+
 
 class UnlinkRefusal(StrEnum):
     UNKNOWN = "not_found"
@@ -157,6 +159,7 @@ async def _unlink(connection: LedgerConnection, link_id: str, by: str) -> Unlink
     for statement in _RETURN:
         await connection.execute(statement, asked)
     await _restore_profile(connection, link)
+    returned = await (await connection.execute(_RETURNED, (link.absorbed_id,))).fetchall()
     parted = await _parted(connection, link, by)
     await decide_pair(connection, *pair, "rejected", by)
     facts: dict[str, JsonValue] = {
@@ -165,6 +168,7 @@ async def _unlink(connection: LedgerConnection, link_id: str, by: str) -> Unlink
         "restored_customer_id": link.absorbed_id,
         "by": by,
         "conversation_id": parted,
+        "conversations": [str(row[0]) for row in returned],
     }
     await tell(connection, "identity_unlinked", link.id, link.survivor_id, pair, facts)
     return Unlinked(link.id, link.survivor_id, link.absorbed_id, parted)

@@ -17,11 +17,17 @@ _NEW_SPAN: Final = text(
     with ended as (
         update presence_spans set ended_at = :at where agent_id = :agent and ended_at is null
         returning agent_id, presence
+    ), told as (
+        insert into events (at, kind, agent_id, pool, data)
+        select :at, 'capacity_changed', id, pool,
+               jsonb_build_object('presence', ended.presence, 'capacity', cast(:capacity as int))
+        from ended join agents on agents.id = ended.agent_id
     )
     insert into presence_spans (agent_id, presence, capacity, started_at)
     select agent_id, presence, cast(:capacity as int), :at from ended
     """
 )
+_RING_READERS: Final = text("select pg_notify('baton_events', '')")
 _RING: Final = text("select pg_notify('baton_queue', :pool)")
 
 
@@ -56,7 +62,9 @@ async def add_skills(session: AsyncSession, names: Iterable[str]) -> None:
 
 async def note_new_capacity(session: AsyncSession, agent: Agent, at: datetime) -> None:
     """From here on utilisation is measured against the new capacity: the open presence span is cut in two."""
-    await (await session.connection()).execute(_NEW_SPAN, {"agent": agent.id, "capacity": agent.capacity, "at": at})
+    connection = await session.connection()
+    await connection.execute(_NEW_SPAN, {"agent": agent.id, "capacity": agent.capacity, "at": at})
+    await connection.execute(_RING_READERS)
 
 
 async def ring_pools(session: AsyncSession, pools: Iterable[str]) -> None:

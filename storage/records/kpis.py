@@ -84,6 +84,7 @@ where r.resolved_at >= %(start)s and r.resolved_at < %(end)s and c.state in ('me
   and r.end_reason not in ('spam', 'bounce_storm')
 order by c.conversation_id, c.episode, c.metric, c.number
 """
+# What began closed keeps a message that wants no answer: nobody came back with it.
 _OPENINGS: Final = """
 with customers_of_range as (
     select distinct customer_id from resolutions where resolved_at >= %(start)s and resolved_at < %(end)s
@@ -100,6 +101,7 @@ select coalesce(c.merged_into, c.id), c.episode, c.customer_id, c.intent,
        ), c.opened_at) end
 from customers_of_range join conversations c using (customer_id)
 where not exists (select from resolutions r where r.conversation_id = c.id and r.episode = c.episode)
+  and not (c.state = 'closed' and c.step = 0)
 """
 # Present is who can be given work: those who are away, or did not respond to an offer, are not.
 PRESENCE: Final = """
@@ -200,16 +202,21 @@ class _HandledRow:
 
 async def kpi_records(database: Database, range_: TimeRange, now: datetime) -> KpiRecords:
     """Read what the KPIs of a range need; what has not ended yet counts until `now`."""
-    asked = {"start": range_.start, "end": range_.end, "now": now}
     async with database.ledger.connection() as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read read only")
-        episodes = await _episodes(connection, asked)
-        async with connection.cursor(row_factory=class_row(Opening)) as cursor:
-            openings = await (await cursor.execute(_OPENINGS, asked)).fetchall()
-        async with connection.cursor(row_factory=class_row(PresenceSpan)) as cursor:
-            presence = await (await cursor.execute(PRESENCE, asked)).fetchall()
-        async with connection.cursor(row_factory=class_row(_HandledRow)) as cursor:
-            held = await (await cursor.execute(_HANDLED, asked)).fetchall()
+        return await read_kpi_records(connection, range_, now)
+
+
+async def read_kpi_records(connection: LedgerConnection, range_: TimeRange, now: datetime) -> KpiRecords:
+    """The same within the snapshot of the caller's transaction."""
+    asked = {"start": range_.start, "end": range_.end, "now": now}
+    episodes = await _episodes(connection, asked)
+    async with connection.cursor(row_factory=class_row(Opening)) as cursor:
+        openings = await (await cursor.execute(_OPENINGS, asked)).fetchall()
+    async with connection.cursor(row_factory=class_row(PresenceSpan)) as cursor:
+        presence = await (await cursor.execute(PRESENCE, asked)).fetchall()
+    async with connection.cursor(row_factory=class_row(_HandledRow)) as cursor:
+        held = await (await cursor.execute(_HANDLED, asked)).fetchall()
     last_return = range_.end + RETURN_WINDOW
     return KpiRecords(
         episodes=episodes,

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from domain.channels import Channel
+from psycopg.types.json import Jsonb
+
+from domain.channels import Channel, MessageKind
 from domain.identity.addresses import AddressKind, NormalAddress
 from storage.database import Database
 from storage.ledger.intake import Intake, TakenIn, take_in
 from storage.ledger.merging import Merged, merge
+from storage.ledger.recorded import recorded_assignments
 
 
 def now() -> datetime:
@@ -32,6 +35,7 @@ class MergeLedger:
         channel: Channel = Channel.SMS,
         key: str | None = None,
         verified: bool = True,
+        kind: MessageKind = MessageKind.MESSAGE,
     ) -> TakenIn:
         """A message from an address that is this person's alone."""
         message = Intake(
@@ -43,6 +47,7 @@ class MergeLedger:
             sent_at=now(),
             text=text,
             thread_key=key or f"{person}-{channel.value}",
+            kind=kind,
         )
         async with self.database.ledger.connection() as connection:
             return await take_in(connection, message)
@@ -64,14 +69,22 @@ class MergeLedger:
 
     async def assigned(self, conversation_id: str, agent_id: str, units: int = 25) -> None:
         """As the ledger shows a conversation that an agent has accepted."""
+        assignment_id = f"asg_{uuid4().hex}"
         await self.sql("update agents set load = load + %s where id = %s", units, agent_id)
         await self.sql(
             "insert into assignments (id, conversation_id, episode, agent_id, channel, units, how, full_history,"
             " started_at) values (%s, %s, 1, %s, 'sms', %s, 'claim', true, now())",
-            f"asg_{uuid4().hex}",
+            assignment_id,
             conversation_id,
             agent_id,
             units,
+        )
+        async with self.database.ledger.connection() as connection:
+            record = {"assignments": await recorded_assignments(connection, [assignment_id])}
+        await self.sql(
+            "insert into events (at, kind, conversation_id, episode, data) values (now(), 'claimed', %s, 1, %s)",
+            conversation_id,
+            Jsonb({"record": record}),
         )
         await self.sql(
             "update conversations set state = 'assigned', agent_id = %s, owner_id = %s where id = %s",

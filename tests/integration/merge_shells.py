@@ -29,9 +29,10 @@ from storage.ledger.steps import write_step
 from workflows import messages
 from workflows.conversation_start import ConversationStart
 
-Signal = messages.MessageReceived | messages.Absorb | messages.MergedAway
+Signal = messages.MessageReceived | messages.CustomerLeft | messages.Absorb | messages.MergedAway
 KINDS: Final[dict[str, type[Signal]]] = {
     "message_received": messages.MessageReceived,
+    "customer_left": messages.CustomerLeft,
     "absorb": messages.Absorb,
     "merged_away": messages.MergedAway,
 }
@@ -64,7 +65,7 @@ class Shell:
     def receive(self, signal_id: int, signal: Signal) -> None:
         if signal_id not in self._seen:
             self._seen.add(signal_id)
-            if isinstance(signal, messages.MessageReceived):
+            if isinstance(signal, messages.MessageReceived | messages.CustomerLeft):
                 signal = replace(signal, signal_id=signal_id)
             self.inbox.append(signal)
 
@@ -86,6 +87,10 @@ class Shell:
                     self.inbox.appendleft(item)
                 elif was_open:
                     self._effects[item.message_id] += 1
+            case messages.CustomerLeft():
+                left = events.CustomerLeft(item.thread_id, item.signal_id)
+                if not await self.advance(left, written_twice=written_twice):
+                    await self.advance(left, written_twice=written_twice)
             case messages.Absorb():
                 if not self.state.phase.is_final:
                     await self._absorb(item, written_twice=written_twice)

@@ -190,6 +190,8 @@ async def test_a_lowered_capacity_leaves_what_is_held_and_is_measured_from_now_o
     assert await rows(database, "select load_limit from agents") == [(68,)]
     spans = await rows(database, "select capacity, ended_at is null from presence_spans order by id")
     assert spans == [(100, False), (40, True)]
+    told = await rows(database, "select kind, data -> 'capacity' from events where agent_id is not null order by id")
+    assert told == [("presence_changed", 100), ("capacity_changed", 40)]
     (queue,) = (await http.get("/v1/queues", headers=SUPERVISOR)).json()["data"]
     assert (queue["agents_by_presence"], queue["capacity"], queue["free_units"]) == ({"online": 1}, 40, 0)
 

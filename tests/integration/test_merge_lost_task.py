@@ -1,5 +1,6 @@
 """A workflow task that is lost after its writes: it is done again, and by then more has come."""
 
+from domain.conversation.state import Phase
 from storage.database import Database
 from tests.integration.merge_ledger import MergeLedger
 from tests.integration.merge_shells import PlayedTemporal, Shell
@@ -59,3 +60,26 @@ async def test_what_the_lost_task_had_taken_in_before_the_merge_is_not_passed_on
     while second_try.inbox:
         await second_try.take_next()
     assert await passed_on(ledger) == []
+
+
+async def test_that_the_customer_left_is_on_the_survivors_timeline_once(database: Database) -> None:
+    ledger, temporal = MergeLedger(database), PlayedTemporal(database)
+    relay = Relay(database, temporal)  # type: ignore[arg-type] # as much of a client as the relay calls
+    ada, bea = await ledger.says("ada"), await ledger.says("bea", "first")
+    await ledger.sql(
+        "insert into signals (conversation_id, kind, payload, created_at, attempts, set_aside) values"
+        " (%s, 'customer_left', jsonb_build_object('thread_id', %s::text, 'at', now()), now(), 0, false)",
+        bea.conversation_id,
+        bea.thread_id,
+    )
+    await relay.drain()
+    loser, survivor = (temporal.shells[workflow_id(one.conversation_id)] for one in (bea, ada))
+    await loser.take_next()
+    await ledger.merge(ada.conversation_id, bea.conversation_id)
+    await loser.take_next(written_twice=True)  # refused, and then passed on
+    await relay.drain()
+    while survivor.inbox:
+        await survivor.take_next()
+    told = await ledger.sql("select conversation_id, data ->> 'thread_id' from events where kind = 'customer_left'")
+    assert told == [(ada.conversation_id, bea.thread_id)]
+    assert survivor.state.phase is Phase.QUEUED, "on its own thread its customer is still there"

@@ -61,6 +61,31 @@ async def test_the_loser_gives_its_capacity_back_and_takes_its_offer_back(ledger
     assert causes == [("merged",)]
     states = await ledger.sql("select state from conversations order by opened_at")
     assert states == [("assigned",), ("merged",), ("merged",)]
+    told = await ledger.sql(
+        "select (data #>> '{record,assignments,0,ended_at}')::timestamptz = at, data -> 'record' is null"
+        " from events where kind = 'merged' order by id"
+    )
+    assert told == [(True, False), (None, True)], "the log tells when the loser's assignment ended"
+
+
+async def test_what_a_supervisor_was_called_for_goes_on_with_the_survivor(ledger: MergeLedger) -> None:
+    ada, bea = await ledger.says("ada"), await ledger.says("bea")
+    for alert_id, metric in (("alr_1", None), ("alr_2", "first_response"), ("alr_3", "owner_silence")):
+        await ledger.sql(
+            "insert into alerts (id, conversation_id, episode, pool, kind, metric, reason, raised_at)"
+            " values (%s, %s, 1, 'default', 'sla', %s, 'late', now())",
+            alert_id,
+            bea.conversation_id,
+            metric,
+        )
+    merged = await ledger.merge(ada.conversation_id, bea.conversation_id)
+    assert merged.loser_id == bea.conversation_id
+    alerts = await ledger.sql("select id, conversation_id, settled_at is not null from alerts order by id")
+    assert alerts == [
+        ("alr_1", ada.conversation_id, False),
+        ("alr_2", ada.conversation_id, False),
+        ("alr_3", bea.conversation_id, True),
+    ]
 
 
 async def test_a_late_message_of_the_losers_address_reaches_the_survivor(ledger: MergeLedger) -> None:

@@ -160,6 +160,18 @@ async def test_a_merge_in_the_middle_of_a_chain_is_undone_by_its_loser_s_name(le
     await no_violations(ledger)
 
 
+async def test_the_name_of_an_earlier_loser_leads_on_to_where_its_threads_are(ledger: MergeLedger) -> None:
+    ada, bea, cyd = [await ledger.says(name, name) for name in ("ada", "bea", "cyd")]
+    await ledger.merge(ada.conversation_id, bea.conversation_id)
+    first = await undone(ledger, bea.conversation_id)
+    again = await ledger.merge(cyd.conversation_id, first.into_id)
+    second = await undone(ledger, again.loser_id)
+    names = await ledger.sql("select id, merged_into from conversations where state = 'merged'")
+    assert {into for _, into in names} == {second.into_id}
+    assert bea.conversation_id in {name for name, _ in names}
+    await no_violations(ledger)
+
+
 async def test_two_threads_of_one_key_part_with_their_key(ledger: MergeLedger) -> None:
     proven = await ledger.says("ada", "signed in", key="session-1")
     hint = await ledger.says("ada", "not yet signed in", key="session-1", verified=False)

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from psycopg import AsyncConnection
+from pydantic import JsonValue
 
 from storage.database import Database, LedgerConnection
 from storage.day_figures import DayFigures, SlaFigures, day_figures
@@ -79,7 +80,7 @@ async def ledger(database: Database, database_url: str) -> AsyncIterator[LedgerC
             )
         )
         session.add_all([_assignment("asg_a", "off_a", 1, 10), _assignment("asg_b", "off_b", 21, None), _resolution()])
-        session.add_all([_event("message_received", message_id="msg_a"), _breach_event()])
+        session.add_all([_event("message_received", message_id="msg_a"), _breach_event(), *_log()])
     connection = await AsyncConnection.connect(database_url, autocommit=True)
     for statement in UNGUARDED:
         await connection.execute(statement.encode())
@@ -178,6 +179,68 @@ def _breach_event() -> LifecycleEvent:
     )
 
 
+def _log() -> list[LifecycleEvent]:
+    """The lines of what the tables say."""
+    records: list[dict[str, JsonValue]] = [
+        {"assignments": [_told("asg_a", 1, 10), _told("asg_b", 21, None)]},
+        {
+            "clocks": [
+                {
+                    "metric": "first_response",
+                    "episode": 1,
+                    "number": 1,
+                    "state": "breached",
+                    "started_at": OPENED.isoformat(),
+                    "ended_at": minutes(6).isoformat(),
+                    "business_seconds": 0.0,
+                }
+            ]
+        },
+        {
+            "resolution": {
+                "episode": 1,
+                "intent": None,
+                "segment": "standard",
+                "pool": "default",
+                "agent_id": "agt_a",
+                "first_channel": "sms",
+                "channels": ["sms"],
+                "opened_at": OPENED.isoformat(),
+                "queued_at": None,
+                "accepted_at": None,
+                "first_response_at": None,
+                "resolved_at": minutes(9).isoformat(),
+                "business_seconds": 540.0,
+                "end_reason": "resolved",
+            }
+        },
+    ]
+    return [
+        LifecycleEvent(kind="conversation_opened", conversation_id="con_a", customer_id="cus_a", at=OPENED),
+        LifecycleEvent(kind="offered", conversation_id="con_a", episode=1, at=OPENED),
+        *(
+            LifecycleEvent(kind="recorded", conversation_id="con_a", at=minutes(9), data={"record": record})
+            for record in records
+        ),
+        LifecycleEvent(kind="reopened", conversation_id="con_a", episode=2, at=minutes(20)),
+        LifecycleEvent(kind="offered", conversation_id="con_a", episode=2, at=minutes(20)),
+    ]
+
+
+def _told(assignment_id: str, started: float, ended: float | None) -> JsonValue:
+    return {
+        "id": assignment_id,
+        "agent_id": "agt_a",
+        "pool": "default",
+        "episode": 1,
+        "units": 34,
+        "match": None,
+        "full_history": True,
+        "started_at": minutes(started).isoformat(),
+        "ended_at": None if ended is None else minutes(ended).isoformat(),
+    }
+
+
 BREAKS = {
     "message_stored_more_than_once": """
         insert into messages
@@ -228,7 +291,20 @@ BREAKS = {
     """,
     "breach_early_or_after_the_stop": "update clocks set target_seconds = 301",
     "state_unlike_its_rows": "update conversations set state = 'resolved'",
+    "kpis_unlike_their_log": "update resolutions set transfers = 1",
 }
+
+TAMPERED = {
+    "update resolutions set resolved_at = resolved_at - interval '1 minute'": "resolved_at",
+    "update clocks set state = 'met', breached_at = null": "clocks",
+    "update assignments set ended_at = ended_at + interval '1 minute' where id = 'asg_a'": "wrap_up_time",
+    "update assignments set units = 30 where id = 'asg_b'": "HandledSpan",
+    "update messages set at = at + interval '1 minute'": "first_inbound_at",
+    "delete from events where kind = 'reopened'": "Opening",
+    "delete from resolutions": "has ended by the log alone",
+    "delete from events where data #> '{record,resolution}' is not null": "no end of episode 1",
+}
+"""What makes a KPI differ from its log, and a word of what is said of it."""
 
 
 async def test_a_ledger_in_order_has_no_violations(ledger: LedgerConnection) -> None:
@@ -244,6 +320,14 @@ async def test_a_checker_goes_red_on_its_break(ledger: LedgerConnection, checker
     await ledger.execute(BREAKS[checker].encode())
 
     assert checker in {violation.checker for violation in await violations(ledger)}
+
+
+@pytest.mark.parametrize("tampering", TAMPERED)
+async def test_what_the_log_does_not_tell_is_seen(ledger: LedgerConnection, tampering: str) -> None:
+    await ledger.execute(tampering.encode())
+
+    found = [violation.detail for violation in await violations(ledger) if violation.invariant == "S13"]
+    assert any(TAMPERED[tampering] in detail for detail in found), found
 
 
 async def test_a_breach_after_the_committed_stop_is_seen(ledger: LedgerConnection) -> None:

@@ -16,10 +16,12 @@ from domain.conversation.commands import (
     EndAssignment,
     EndOffer,
     Enqueue,
+    Handover,
     Happened,
     KeepClock,
     OfferEnd,
     PassOn,
+    PassOnLeaving,
     RaiseAlert,
     RecordResolution,
     SendReply,
@@ -201,6 +203,8 @@ class Ledger:
                 tables.takes_clocks_over = True
             case PassOn(message_id):
                 tables.passed_on.append(message_id)
+            case PassOnLeaving(thread_id):
+                tables.passed_on.append(thread_id)
             case RaiseAlert(alert_id):
                 assert alert_id not in tables.alerts, "an alert's id is used once"
                 tables.alerts.append(alert_id)
@@ -242,7 +246,11 @@ class Ledger:
         tables = self.tables
         assert command.assignment_id not in tables.assignments, "an assignment's id is used once"
         assert not tables.live_assignments(), "two live assignments"
-        if command.offer_id is None:
+        if command.how is Handover.SWITCH:
+            if not self.has_room(command.agent_id, units):
+                units = list(tables.assignments.values())[-1].units
+            self._take(command.agent_id, units)
+        elif command.offer_id is None:
             if not self.has_room(command.agent_id, units):
                 raise LedgerRefusal(RefusalCode.NO_CAPACITY)
             self._take(command.agent_id, units)

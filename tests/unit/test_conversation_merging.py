@@ -6,9 +6,25 @@ from dataclasses import replace
 import pytest
 
 from domain.channels import Channel, MessageKind
-from domain.conversation.commands import Absorb, Dequeue, EndAssignment, EndOffer, Enqueue, PassOn
+from domain.conversation.commands import (
+    Absorb,
+    Dequeue,
+    EndAssignment,
+    EndOffer,
+    Enqueue,
+    PassOn,
+    PassOnLeaving,
+)
 from domain.conversation.deadlines import Due, deadlines
-from domain.conversation.events import Absorbed, IdentityLinked, MergedAway, ThreadsSplit
+from domain.conversation.events import (
+    Absorbed,
+    CustomerLeft,
+    Escalated,
+    IdentityLinked,
+    MergedAway,
+    Resolved,
+    ThreadsSplit,
+)
 from domain.conversation.handover import hand_over
 from domain.conversation.journey import Callback, Switch
 from domain.conversation.merging import new_needs
@@ -70,7 +86,21 @@ def test_the_survivor_waits_at_the_age_of_the_one_that_waited_longer() -> None:
     merged_into(younger, older)
     assert younger.ticket().waiting.queued_at == START
     assert younger.state.tickets == 1, "it keeps its place"
-    assert younger.ordered(Absorb) == [Absorb("mrg_1")]
+
+
+def test_what_was_counted_of_an_unresolved_loser_is_counted_on_and_told() -> None:
+    survivor, loser = Conversation().offered("ann"), Conversation().assigned("ben")
+    offers = survivor.state.tallies.offers + loser.state.tallies.offers
+    merged_into(survivor, loser)
+    assert survivor.state.tallies.offers == offers
+    assert survivor.ordered(Absorb) == [Absorb("mrg_1", counts_on=True)]
+
+
+def test_what_was_counted_of_a_resolved_loser_stays_with_it() -> None:
+    survivor = Conversation().assigned("ann")
+    before = survivor.state.tallies
+    merged_into(survivor, Conversation().resolved("ben"))
+    assert (survivor.state.tallies, survivor.ordered(Absorb)) == (before, [Absorb("mrg_1")])
 
 
 def test_the_earliest_unmet_deadline_is_kept_per_metric() -> None:
@@ -192,6 +222,48 @@ def test_a_loser_that_had_heard_nothing_hands_nothing_over() -> None:
     merged_into(survivor, Conversation().queued(), heard=False)
     assert survivor.state.phase is Phase.PENDING_CUSTOMER
     assert survivor.ordered(Absorb) == [Absorb("mrg_1")]
+
+
+@pytest.mark.parametrize("come", [Conversation.queued, Conversation.assigned, Conversation.resolved])
+def test_the_survivor_has_no_less_authority_than_the_loser_had(come: Callable[[Conversation], Conversation]) -> None:
+    survivor, loser = come(Conversation()), Conversation().assigned("ben")
+    loser.happens(Escalated("ben", "they ask for the manager", None, by_supervisor=False))
+    merged_into(survivor, loser)
+    assert (survivor.state.escalation, survivor.state.priority) == (1, 2)
+    assert survivor.timeline().count("urgency_raised") == 1
+    assert survivor.state.waiting is None or survivor.ticket().waiting.urgent
+
+
+def test_the_survivor_keeps_the_authority_it_has() -> None:
+    survivor, loser = Conversation().assigned("ann"), Conversation().assigned("ben")
+    for _ in range(2):
+        survivor.happens(Escalated("ann", "they ask for the manager", None, by_supervisor=False))
+    loser.happens(Escalated("ben", "they ask for the manager", None, by_supervisor=False))
+    merged_into(survivor, loser)
+    assert (survivor.state.escalation, "urgency_raised" in survivor.timeline()) == (2, False)
+
+
+def test_what_was_raised_for_a_loser_that_is_resolved_is_over() -> None:
+    survivor, loser = Conversation().assigned("ann"), Conversation().assigned("ben")
+    loser.happens(Escalated("ben", "they ask for the manager", None, by_supervisor=False))
+    loser.happens(Resolved("ben", "solved", None, by_supervisor=False))
+    merged_into(survivor, loser)
+    assert survivor.state.escalation == 0
+
+
+def test_a_place_in_the_queue_is_as_urgent_as_the_losers_promise_had_become() -> None:
+    loser = Conversation().queued()
+    loser.passes(9 * MINUTE)
+    survivor = Conversation(now=loser.now).queued()
+    assert loser.ticket().waiting.urgent
+    merged_into(survivor, loser)
+    assert survivor.ticket().waiting.urgent
+
+
+def test_that_the_customer_left_is_passed_on_by_the_loser() -> None:
+    loser = Conversation().queued()
+    loser.happens(MergedAway(loser.now))
+    assert loser.happens(CustomerLeft("thr_1", 7)) == (PassOnLeaving("thr_1", 7),)
 
 
 def test_the_loser_stops_and_passes_on_what_still_reaches_it() -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta
 import pytest
 
 from domain.channels import Channel, MessageKind
-from domain.conversation.commands import Happened
+from domain.conversation.commands import EndAssignment, Handover, Happened, StartAssignment
 from domain.conversation.deadlines import Due, deadlines
 from domain.conversation.events import ChannelSuggested, CustomerLeft, CustomerWrote, SuggestionAnswered, TermsChanged
 from domain.conversation.journey import JourneyTerms, SuggestionTerms, SurveyTerms
@@ -73,6 +73,10 @@ def test_one_word_opens_the_video_thread_for_the_same_agent(word: AnswerWord) ->
     talk.happens(says(talk, word))
     (opened,) = talk.ordered(OpenThread)
     assert (opened.channel, talk.state.agent_id, talk.state.phase) == (Channel.VIDEO, "ann", Phase.ASSIGNED)
+    assert talk.ordered(EndAssignment) == [EndAssignment("asg_1_1", "channel_changed")]
+    assert talk.ordered(StartAssignment) == [StartAssignment("asg_1_2", "ann", None, Handover.SWITCH)]
+    assert talk.state.assignment is not None
+    assert (talk.state.assignment.offer_id, talk.state.tallies.transfers) == ("off_1", 0)
     assert talk.state.channels == ("web_chat", "video")
     assert opened.thread_id in talk.state.threads
     talk.happens(resolve("ann"))

@@ -58,6 +58,7 @@ async def test_the_loser_completes_and_the_survivor_goes_on_with_its_agent(floor
         "offered",
         "accepted",
         "conversation_absorbed",
+        "recorded",
     ]
     late = await floor.says("cyd", "are you there?")
     assert late.conversation_id == done.survivor_id

@@ -109,7 +109,9 @@ async def test_a_screen_sharing_case_on_chat_accepts_video_by_one_word_and_is_re
         (ann, ["web_chat", "video"], "assigned")
     ]
     assert await floor.sql("select count(*) from conversations") == [(1,)]
-    assert await floor.sql("select count(*) from assignments") == [(1,)]
+    held = await floor.sql("select agent_id, channel, units, how from assignments order by started_at")
+    assert held == [(ann, "web_chat", 34, "offer"), (ann, "video", 100, "switch")]
+    assert await floor.sql("select load from agents where id = %s", ann) == [(100,)]
     assert offer.agent_id == ann
 
     await resolved(floor, taken, ann)
