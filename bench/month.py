@@ -402,7 +402,9 @@ class Month:
                 await self._write(one, now, one.channel)
         try:
             async with self._connection.transaction():
-                done = await merge_conversations(self._connection, talk.id, other.id, cause="agent", by="agt_0", at=now)
+                done = await merge_conversations(
+                    self._connection, talk.id, other.id, cause="agent", by="agt_0", at=now, one_person=True
+                )
         except MergeRefused:
             return
         if done.merge_id is None:
