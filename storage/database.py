@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 STATEMENT_TIMEOUT: Final = "15s"
+PATIENCE: Final = "set local statement_timeout = '5min'"
+"""For a transaction that reads the whole ledger to prove something of it."""
 IDLE_IN_TRANSACTION_TIMEOUT: Final = "30s"
 _OPTIONS: Final = (
     f"-c statement_timeout={STATEMENT_TIMEOUT} -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT}"

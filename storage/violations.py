@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, LiteralString
 
 from domain.kpis.records import TimeRange
-from storage.database import LedgerConnection
+from storage.database import PATIENCE, LedgerConnection
 from storage.records.kpi_differences import differences
 from storage.records.kpi_log import read_kpi_records_from_log
 from storage.records.kpis import read_kpi_records
@@ -39,6 +39,7 @@ async def violations(connection: LedgerConnection) -> list[Violation]:
     found: list[Violation] = []
     async with connection.transaction():
         await connection.execute("set transaction isolation level repeatable read, read only")
+        await connection.execute(PATIENCE)
         for checker in CHECKERS:
             found += await checker(connection)
     return found

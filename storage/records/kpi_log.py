@@ -14,7 +14,7 @@ from domain.kpis.log import Json, LogLine, LogRecords, records_from_log
 from domain.kpis.presence_log import PresenceLine, presence_from_log
 from domain.kpis.records import PresenceSpan, TimeRange
 from domain.kpis.scope import RETURN_WINDOW
-from storage.database import Database, LedgerConnection
+from storage.database import PATIENCE, Database, LedgerConnection
 from storage.records.kpis import PRESENCE, KpiRecords
 
 _LINES: Final = """
@@ -43,6 +43,7 @@ async def kpi_records_from_log(database: Database, range_: TimeRange, now: datet
     """Read the whole log, however long, and fold it; meant for proving, not for answering."""
     async with database.ledger.connection() as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read read only")
+        await connection.execute(PATIENCE)
         return await read_kpi_records_from_log(connection, range_, now)
 
 
