@@ -6,12 +6,14 @@ from temporalio.converter import DataConverter
 
 from activities.learned_success import LearnedFromLedger
 from domain.routing.from_settings import policy_of
+from domain.routing.model import UnmatchedReason
 from domain.routing.success import SuccessLearner
 from domain.settings import DEFAULTS
 from storage.database import Database
 from storage.ledger.matching import FencedOffError, Pass, match_pool, take_lease
 from storage.ledger.pool_queue import PoolQueue
 from storage.ledger.success_history import HistoryPosition, ended_since
+from storage.ledger.why_waiting import why_waiting
 from tests.integration.dispatch_ledger import (
     LONG_AGO,
     POOL,
@@ -348,3 +350,23 @@ async def test_success_is_learned_from_who_ended_a_case_and_who_only_held_it(dat
     await rows(database, "update conversations set episode = 2 where id = 'con_1'")
     again = await ended_since(database, HistoryPosition(), at_most=1)
     assert [(one.agent_id, one.resolved) for one in again.resolutions] == [("agt_1", False), ("agt_2", False)]
+
+
+async def test_a_pool_of_calls_keeps_a_last_place_that_was_just_freed(database: Database) -> None:
+    """Two minutes at most, from who is late by far: who calls next can still be answered in time."""
+    lease = await take_lease(database, POOL, "test")
+    await set_setting(database, "routing_presets", {POOL: "live_calls"})
+    await add_agent(database, "agt_1", capacity=60, presence_since=LONG_AGO)
+    await add_conversation(database, "con_before")
+    await add_assignment(database, "con_before", "agt_1")
+    await rows(database, "update assignments set ended_at = now() - interval '20 seconds'")
+    long_late = datetime.now(UTC) - timedelta(minutes=30)
+    await add_ticket(database, "con_late", waited=timedelta(hours=1), next_breach_at=long_late)
+    kept = await match_pool(database, lease, NOBODY_KNOWN)
+    assert [one.reason for one in kept.unmatched] == [UnmatchedReason.PLACE_KEPT_FREE]
+    waiting = await why_waiting(database, "con_late", NOBODY_KNOWN)
+    assert waiting is not None
+    assert "the last free place is kept for a while" in waiting.sentence
+    await rows(database, "update assignments set ended_at = now() - interval '3 minutes'")
+    await match_pool(database, lease, NOBODY_KNOWN)
+    assert await offered(database) == {"con_late": "agt_1"}

@@ -6,7 +6,9 @@ import pytest
 
 from domain.channels import Channel
 from domain.errors import InvalidInput, pointer
+from domain.routing.from_settings import policy_of
 from domain.routing.policy import WideningStep
+from domain.routing.presets import live_calls
 from domain.settings import DEFAULTS, merged, settings_from_json, settings_to_json
 
 
@@ -92,3 +94,22 @@ def test_a_patch_merges_maps_and_replaces_the_rest() -> None:
 
 def test_a_pointer_escapes_what_json_pointer_gives_a_meaning() -> None:
     assert pointer("a/b", "~", 0) == "/a~1b/~0/0"
+
+
+def test_a_preset_stands_in_for_the_usual_weights_and_a_changed_weight_counts_over_it() -> None:
+    settings = settings_from_json(
+        {
+            "routing_presets": {"hotline": "live_calls", "back_office": None},
+            "urgency_weights": {"sentiment": 2},
+            "longest_wait_seconds": 600,
+        }
+    )
+    assert settings.routing_presets == {"hotline": "live_calls"}
+    usual, hotline = policy_of(settings, "default"), policy_of(settings, "hotline")
+    assert usual.urgency.breach == DEFAULTS.urgency_weights["breach"]
+    assert hotline.urgency.breach == live_calls().urgency.breach
+    assert hotline.urgency.priority == live_calls().urgency.priority
+    assert (hotline.urgency.sentiment, hotline.longest_wait) == (2.0, timedelta(minutes=10))
+    assert len({policy_of(settings, pool).version for pool in (None, "default", "hotline")}) == 2
+    assert settings_from_json(json.loads(json.dumps(settings_to_json(settings)))) == settings
+    assert wrong({"routing_presets": {"hotline": "fastest"}})
