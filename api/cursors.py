@@ -66,15 +66,10 @@ class Cursors:
 class Paging:
     """`?limit=&cursor=` of one request."""
 
-    def __init__(
-        self,
-        context: Context,
-        limit: Annotated[int, Query(ge=1, le=LARGEST_LIMIT, description="Rows at most")] = DEFAULT_LIMIT,
-        cursor: Annotated[str | None, Query(max_length=_LONGEST, description="From an earlier page")] = None,
-    ) -> None:
+    def __init__(self, cursors: Cursors, limit: int, cursor: str | None) -> None:
         self.limit = limit
         self._cursor = cursor
-        self._cursors = Cursors(context.secret)
+        self._cursors = cursors
 
     def after(self, of: str, parts: int) -> CursorKey | None:
         """Where the asked page begins; None at the beginning of the list."""
@@ -84,4 +79,13 @@ class Paging:
         return self._cursors.write(of, key)
 
 
-Pages = Annotated[Paging, Depends()]
+# A coroutine not to wait, but not to be called in another thread.
+async def _paging(
+    context: Context,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_LIMIT, description="Rows at most")] = DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query(max_length=_LONGEST, description="From an earlier page")] = None,
+) -> Paging:
+    return Paging(Cursors(context.secret), limit, cursor)
+
+
+Pages = Annotated[Paging, Depends(_paging)]

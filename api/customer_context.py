@@ -332,36 +332,35 @@ def _context_answer(found: Found, conversation_id: str, pages: Pages) -> Context
     )
 
 
-def _learned_channel(one: LearnedChannel) -> LearnedChannelAnswer:
-    return LearnedChannelAnswer(
-        channel=one.channel,
-        written=one.written,
-        answers=one.answers,
-        sent=one.sent,
-        share=one.share,
-        preferred=one.is_preferred,
-    )
+# Plain values: the whole answer is checked once.
+def _learned_channel(one: LearnedChannel) -> dict[str, object]:
+    return {
+        "channel": one.channel,
+        "written": one.written,
+        "answers": one.answers,
+        "sent": one.sent,
+        "share": one.share,
+        "preferred": one.is_preferred,
+    }
 
 
-def _learned_hours(one: LearnedHours) -> LearnedHoursAnswer:
-    return LearnedHoursAnswer(
-        start=f"{one.start:02}:00", end=f"{one.end:02}:00", messages=one.messages, share=one.share
-    )
+def _learned_hours(one: LearnedHours) -> dict[str, object]:
+    return {"start": f"{one.start:02}:00", "end": f"{one.end:02}:00", "messages": one.messages, "share": one.share}
 
 
-def _pattern(one: IntentPattern, agents: dict[str, str]) -> PatternAnswer:
-    return PatternAnswer(
-        intent=one.intent,
-        episodes=one.episodes,
-        conversations=one.conversations,
-        reopen_share=one.reopen_share,
-        mean_resolution_seconds=None if one.mean_resolution is None else one.mean_resolution.total_seconds(),
-        mean_handle_seconds=one.mean_handle.total_seconds(),
-        complexity=one.complexity,
-        complexity_points=one.points,
-        channels=[CountedAnswer(name=name, episodes=episodes) for name, episodes in one.channels],
-        resolved_by=[
-            ResolverAnswer(agent_id=agent_id, display_name=agents.get(agent_id, agent_id), episodes=episodes)
+def _pattern(one: IntentPattern, agents: dict[str, str]) -> dict[str, object]:
+    return {
+        "intent": one.intent,
+        "episodes": one.episodes,
+        "conversations": one.conversations,
+        "reopen_share": one.reopen_share,
+        "mean_resolution_seconds": None if one.mean_resolution is None else one.mean_resolution.total_seconds(),
+        "mean_handle_seconds": one.mean_handle.total_seconds(),
+        "complexity": one.complexity,
+        "complexity_points": one.points,
+        "channels": [{"name": name, "episodes": episodes} for name, episodes in one.channels],
+        "resolved_by": [
+            {"agent_id": agent_id, "display_name": agents.get(agent_id, agent_id), "episodes": episodes}
             for agent_id, episodes in one.agents
         ],
-    )
+    }

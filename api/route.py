@@ -96,25 +96,27 @@ def _within(limit: RateLimit, request: Request, principal: Principal | None = No
         raise TooManyRequests(wait)
 
 
-def _context(request: Request) -> ApiContext:
+# Coroutines not to wait, but not to be called in another thread.
+async def _context(request: Request) -> ApiContext:
     context: ApiContext = request.app.state.context
     return context
 
 
-def _principal(request: Request) -> Principal:
+async def _principal(request: Request) -> Principal:
     principal: Principal | None = request.state.principal
     if principal is None:
         raise Unauthenticated
     return principal
 
 
-def _unit(request: Request) -> UnitOfWork:
+async def _unit(request: Request) -> UnitOfWork:
     unit: UnitOfWork = request.state.unit
     return unit
 
 
 async def _session(request: Request) -> AsyncSession:
-    return await _unit(request).session()
+    unit: UnitOfWork = request.state.unit
+    return await unit.session()
 
 
 Context = Annotated[ApiContext, Depends(_context)]

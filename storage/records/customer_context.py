@@ -168,8 +168,8 @@ select json_build_object(
         'outbound_messages', (select outbound from exchanged),
         'resolutions', (select resolutions from settled),
         'mean_resolution_seconds', (select mean from settled),
-        'breaches', (select count(*) from every join clocks k on k.conversation_id = every.id
-                     where k.breached_at is not null))
+        'breaches', (select count(*) from clocks k
+                     where k.conversation_id = any(array(select id from every)) and k.breached_at is not null))
 ) from seen
 """  # noqa: S608 -- put together of constants
 
