@@ -52,17 +52,23 @@ def _fit(case: WaitingCase, agent: AgentCapacity) -> str:
 
 
 def _lead(parts: tuple[ScorePart, ...], other: Candidate) -> str:
-    """The term that tells the two apart the most."""
+    """The term that tells the two apart the most, the first by name among equals."""
     theirs = {part.name: part.value for part in other.parts}
-    mine = {part.name: part.value for part in parts}
-    names = sorted(mine.keys() | theirs.keys())
-    if not names:
-        return "equal"
-    name = max(names, key=lambda one: abs(mine.get(one, 0.0) - theirs.get(one, 0.0)))
-    difference = mine.get(name, 0.0) - theirs.get(name, 0.0)
+    name, difference = "", 0.0
+    for part in parts:
+        apart = part.value - theirs.pop(part.name, 0.0)
+        if _tells_more(part.name, apart, name, difference):
+            name, difference = part.name, apart
+    for only_theirs, value in theirs.items():
+        if _tells_more(only_theirs, -value, name, difference):
+            name, difference = only_theirs, -value
     if abs(difference) < 0.0005:  # noqa: PLR2004 - what three decimals would show as nothing
         return "equal"
     return f"{name.replace('_', ' ')} {-difference:+.3f}"
+
+
+def _tells_more(name: str, apart: float, best: str, most: float) -> bool:
+    return abs(apart) > abs(most) or (abs(apart) == abs(most) and name < best)
 
 
 def _ago(age: timedelta) -> str:
