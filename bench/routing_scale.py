@@ -21,6 +21,7 @@ from domain.routing.model import AgentCapacity, Matching, SkillNeed, WaitingCase
 from domain.routing.policy import RoutingPolicy, WideningStep
 from domain.routing.queue import WaitingQueue
 from domain.routing.success import LearnedSuccess, Resolution, SuccessLearner
+from workers.garbage import leave_what_is_loaded
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 POOLS = ("north", "south", "east", "west")
@@ -136,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=5)
     asked = parser.parse_args()
+    leave_what_is_loaded()  # as the dispatcher does
     print("| waiting | agents | pass, best s | median s | one freed slot, best ms | median ms | decided | peak GB |")
     print("|---|---|---|---|---|---|---|---|")
     sizes = ((100, 10), (300, 30), (1_000, 100), (3_000, 300), (5_000, 500), (10_000, 1_000))

@@ -23,6 +23,7 @@ from activities.dispatch import HEARTBEAT, PoolDispatch
 from activities.learned_success import LearnedFromLedger
 from activities.stand_in import StandIn
 from storage.database import Database
+from workers.garbage import leave_what_is_loaded
 from workers.health_port import serve_health
 from workers.settings import ProcessSettings
 from workers.temporal_connection import connect_patiently
@@ -41,6 +42,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 async def run_dispatcher(settings: ProcessSettings, stop: asyncio.Event) -> None:
     """Dispatch until `stop` is set; Postgres and Temporal may come later than this process, and go and return."""
+    leave_what_is_loaded()
     database = Database(settings.postgres_url, pool_size=_CONNECTIONS)
     await database.open()
     try:

@@ -241,8 +241,8 @@ def _assign(eligible: Eligibility, utility: Utility, coming: Sequence[SoonFree],
         return server
     cases = _shortlisted(eligible, utility, free_now, coming, affine_worth)
     gain = utility.block(cases, free_now)
-    gain -= affine_worth[cases, None]
-    gain -= _TIE * (np.arange(len(free_now))[None, :] + cases[:, None])
+    gain -= (affine_worth[cases] + _TIE * cases)[:, None]
+    gain -= _TIE * np.arange(len(free_now))[None, :]
     gain[eligible.codes[np.ix_(eligible.row_of_case[cases], free_now)] != ELIGIBLE] = -np.inf
     if coming:
         gain = np.hstack((gain, _gain_of_waiting(cases, eligible, utility, coming, affine_worth)))
