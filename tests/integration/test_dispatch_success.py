@@ -95,7 +95,7 @@ async def test_an_end_that_was_committed_late_is_learned_too_and_none_twice(
 
 async def test_who_resolves_one_product_is_not_taken_to_resolve_another(database: Database) -> None:
     await add_agent(database, "agt_1")
-    await resolutions(database, "agt_1", ["resolved"] * 15 + ["passed_on"] * 15)
+    await resolutions(database, "agt_1", ["resolved"] * 25 + ["passed_on"] * 25)
     await rows(
         database,
         "update resolutions set product = case when wrap_up_code = 'resolved' then 'wallet' else 'card' end",
