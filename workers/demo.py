@@ -147,7 +147,9 @@ async def _day(asked: _Asked, info: StackInfo, http: httpx.AsyncClient, mail: Ma
     floor: Floor = await set_up(Door(http, info.keys.admin), asked.plan, asked.pace, mail)
     supervisor = Door(http, info.keys.supervisor)
     news = News(http, info.keys.supervisor)
-    strays = Strays(floor.customer_ids[one.number] for one in asked.plan.customers if one.stray is not None)
+    strays = Strays(
+        (floor.customer_ids[one.number] for one in asked.plan.customers if one.stray is not None), supervisor
+    )
     agents = AgentsDay(http, floor, news, asked.pace, asked.seed, strays)
     program = MailProgram(mail.smtp_port, mail.imap_port, mail.password)
     day = f"{asked.seed}-{secrets.token_hex(4)}"

@@ -255,8 +255,14 @@ class _AtDesk:
         stray = await self._strays.of(conversation.customer_id)
         if stray is None:
             return
+        path = f"/v1/conversations/{conversation.id}/merge"
         body: dict[str, Json] = {"into": stray.conversation_id}
-        await self._door.send("POST", f"/v1/conversations/{conversation.id}/merge", body, msgspec.Raw)
+        try:
+            await self._door.send("POST", path, body, msgspec.Raw)
+        except Refused as refused:
+            if refused.code != "identity_conflict":
+                raise
+            await self._strays.supervisor.send("POST", path, {**body, "force": True}, msgspec.Raw)
         self._strays.merged(conversation.customer_id)
 
     async def _customer_writes(self, conversation_id: str, heard: int) -> bool:

@@ -1,11 +1,14 @@
 """Who else a customer turned out to be: what they wrote from an address nobody knew to be theirs.
 
-The customer tells the agent, as people do, and the agent merges the two conversations.
+The customer tells the agent, as people do, and the agent merges the two conversations. Where both addresses are proven,
+so that they may be two people, the agent calls a supervisor, who does it.
 """
 
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from simulator.busy_day.door import Door
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +20,9 @@ class Stray:
 class Strays:
     """By the customer they really are."""
 
-    def __init__(self, customer_ids: Iterable[str]) -> None:
+    def __init__(self, customer_ids: Iterable[str], supervisor: Door) -> None:
         """Those who will write from an unknown address."""
+        self.supervisor = supervisor
         self._told: dict[str, asyncio.Future[Stray]] = {one: asyncio.Future() for one in customer_ids}
         self._merged: set[str] = set()
 
