@@ -1,18 +1,22 @@
 """Everything about a conversation's customer in one call, and the rest of their history page by page."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, JsonValue
 
-from api.cursors import Page, Pages
+from api.access import Principal
+from api.context import ApiContext
+from api.cursors import Page, Pages, Paging
 from api.problems import NotFound
 from api.route import BatonRoute, Caller, Context
 from api.sight import viewer_of
 from domain.customers.patterns import Complexity, IntentPattern
 from domain.customers.preferences import LearnedChannel, LearnedHours
+from storage.database import LedgerConnection
 from storage.records.customer_context import (
     CONVERSATIONS_SHOWN,
     EVENTS_SHOWN,
@@ -25,6 +29,7 @@ from storage.records.customer_context import (
     patterns_of,
 )
 from storage.records.customer_history import HistoryKey, conversations_before, events_before, messages_before
+from storage.records.sight import Viewer
 
 router = APIRouter(prefix="/v1/conversations/{id}/context", route_class=BatonRoute, tags=["desk"])
 
@@ -230,69 +235,61 @@ async def customer_context(id: str, caller: Caller, context: Context, pages: Pag
 
 @router.get("/messages", summary="The customer's messages across all conversations, the newest first")
 async def context_messages(id: str, caller: Caller, context: Context, pages: Pages) -> Page[PastMessage]:  # noqa: A002 -- the path's word
-    async def rows(before: HistoryKey | None, limit: int) -> list[Row] | None:
-        async with context.database.ledger.connection() as connection:
-            return await messages_before(connection, id, viewer_of(caller), before, limit)
-
-    return await _page(pages, _messages_list(id), "at", rows, PastMessage)
+    return await _page(_MESSAGES, id, caller, context, pages)
 
 
 @router.get("/conversations", summary="The customer's conversations, the newest first")
 async def context_conversations(id: str, caller: Caller, context: Context, pages: Pages) -> Page[PastConversation]:  # noqa: A002 -- the path's word
-    async def rows(before: HistoryKey | None, limit: int) -> list[Row] | None:
-        async with context.database.ledger.connection() as connection:
-            return await conversations_before(connection, id, viewer_of(caller), before, limit)
-
-    return await _page(pages, _conversations_list(id), "opened_at", rows, PastConversation)
+    return await _page(_CONVERSATIONS, id, caller, context, pages)
 
 
 @router.get("/events", summary="What the customer bought and used, the newest first")
 async def context_events(id: str, caller: Caller, context: Context, pages: Pages) -> Page[CustomerEventAnswer]:  # noqa: A002 -- the path's word
-    async def rows(before: HistoryKey | None, limit: int) -> list[Row] | None:
-        async with context.database.ledger.connection() as connection:
-            return await events_before(connection, id, viewer_of(caller), before, limit)
-
-    return await _page(pages, _events_list(id), "at", rows, CustomerEventAnswer)
-
-
-def _messages_list(conversation_id: str) -> str:
-    return f"context messages {conversation_id}"
-
-
-def _conversations_list(conversation_id: str) -> str:
-    return f"context conversations {conversation_id}"
-
-
-def _events_list(conversation_id: str) -> str:
-    return f"context events {conversation_id}"
+    return await _page(_EVENTS, id, caller, context, pages)
 
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part(Generic[Shape]):
+    """A list below the context, in the order of the column `at`."""
+
+    name: str
+    at: str
+    before: Callable[[LedgerConnection, str, Viewer | None, HistoryKey | None, int], Awaitable[list[Row] | None]]
+    shape: type[Shape]
+
+
+_MESSAGES: Final = _Part("messages", "at", messages_before, PastMessage)
+_CONVERSATIONS: Final = _Part("conversations", "opened_at", conversations_before, PastConversation)
+_EVENTS: Final = _Part("events", "at", events_before, CustomerEventAnswer)
+
+
 async def _page(
-    pages: Pages,
-    of: str,
-    at: str,
-    rows: Callable[[HistoryKey | None, int], Awaitable[list[Row] | None]],
-    shape: type[Shape],
+    part: _Part[Shape], conversation_id: str, caller: Principal, context: ApiContext, pages: Paging
 ) -> Page[Shape]:
-    key = pages.after(of, 2)
+    key = pages.after(_list_of(part, conversation_id), 2)
     before = None if key is None else (datetime.fromisoformat(key[0]), key[1])
-    found = await rows(before, pages.limit + 1)
+    async with context.database.ledger.connection() as connection:
+        found = await part.before(connection, conversation_id, viewer_of(caller), before, pages.limit + 1)
     if found is None:
         raise NotFound("conversation")
     shown = found[: pages.limit]
     more = len(found) > len(shown)
     return Page(
-        data=[shape.model_validate(row) for row in shown],
-        next_cursor=_cursor(pages, of, shown[-1], at) if more else None,
+        data=[part.shape.model_validate(row) for row in shown],
+        next_cursor=_cursor(pages, part, conversation_id, shown[-1]) if more else None,
         has_more=more,
     )
 
 
-def _cursor(pages: Pages, of: str, last: Row, at: str) -> str:
-    return pages.cursor(of, (str(last[at]), str(last["id"])))
+def _list_of(part: _Part[Shape], conversation_id: str) -> str:
+    return f"context {part.name} {conversation_id}"
+
+
+def _cursor(pages: Paging, part: _Part[Shape], conversation_id: str, last: Row) -> str:
+    return pages.cursor(_list_of(part, conversation_id), (str(last[part.at]), str(last["id"])))
 
 
 def _context_answer(found: Found, conversation_id: str, pages: Pages) -> ContextAnswer:
@@ -316,15 +313,13 @@ def _context_answer(found: Found, conversation_id: str, pages: Pages) -> Context
             "messages": shown_messages,
             "statistics": found["statistics"],
             "more": {
-                "conversations": _cursor(
-                    pages, _conversations_list(conversation_id), conversations[CONVERSATIONS_SHOWN - 1], "opened_at"
-                )
+                "conversations": _cursor(pages, _CONVERSATIONS, conversation_id, conversations[CONVERSATIONS_SHOWN - 1])
                 if len(conversations) > CONVERSATIONS_SHOWN
                 else None,
-                "messages": _cursor(pages, _messages_list(conversation_id), shown_messages[0], "at")
+                "messages": _cursor(pages, _MESSAGES, conversation_id, shown_messages[0])
                 if len(messages) > MESSAGES_SHOWN
                 else None,
-                "events": _cursor(pages, _events_list(conversation_id), events[EVENTS_SHOWN - 1], "at")
+                "events": _cursor(pages, _EVENTS, conversation_id, events[EVENTS_SHOWN - 1])
                 if len(events) > EVENTS_SHOWN
                 else None,
             },
