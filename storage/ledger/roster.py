@@ -7,7 +7,7 @@ from who declined it only while somebody else could take it.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -166,9 +166,8 @@ class AgentReader:
         freed = await _freed_lately(connection, rows, policy, now)
         with_room = frozenset(locked)
         agents = [
-            replace(
-                self._capacity(row, loads.get(row.id, {}), in_a_row.get(row.id, 0), now, is_locked=row.id in with_room),
-                freed_lately=row.id in freed,
+            self._capacity(
+                row, loads.get(row.id, {}), in_a_row.get(row.id, 0), freed, now, is_locked=row.id in with_room
             )
             for row in rows
         ]
@@ -191,15 +190,19 @@ class AgentReader:
         rows = await _agents(connection, _OTHERS, asked)
         loads = await _channel_loads(connection, [row.id for row in rows if row.channel_ceilings])
         freed = await _freed_lately(connection, rows, policy, now)
-        agents = [
-            replace(self._capacity(row, loads.get(row.id, {}), 0, now, is_locked=True), freed_lately=row.id in freed)
-            for row in rows
-        ]
+        agents = [self._capacity(row, loads.get(row.id, {}), 0, freed, now, is_locked=True) for row in rows]
         coming = await _soon_free(connection, [row.id for row in rows], settings, policy, now)
         return Roster(agents, coming, _expected(rows))
 
     def _capacity(
-        self, row: _AgentRow, channel_load: dict[str, int], hard_in_a_row: int, now: datetime, *, is_locked: bool
+        self,
+        row: _AgentRow,
+        channel_load: dict[str, int],
+        hard_in_a_row: int,
+        freed: frozenset[str],
+        now: datetime,
+        *,
+        is_locked: bool,
     ) -> AgentCapacity:
         return AgentCapacity(
             agent_id=row.id,
@@ -218,6 +221,7 @@ class AgentReader:
             preferences=row.preferences,
             kind=AgentKind(row.kind),
             cost_per_case=row.cost_per_case,
+            freed_lately=row.id in freed,
             recent_hard_cases=0 if row.kind == AgentKind.AI else hard_in_a_row,
             time_at_full_load=timedelta() if row.kind == AgentKind.AI else timedelta(seconds=row.strain_seconds),
         )
