@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +62,15 @@ async def play(data: Path) -> asyncio.subprocess.Process:
     )
 
 
+async def until(
+    holds: Callable[[], bool], playing: asyncio.subprocess.Process, reading: asyncio.Task[tuple[bytes, bytes]]
+) -> None:
+    """Wait for something that the day does; fail with what it said when it ends before."""
+    while not holds():
+        assert playing.returncode is None, (await reading)[1].decode()[-3000:]
+        await asyncio.sleep(0.1)
+
+
 async def test_a_small_day_shows_every_mishap_and_loses_nothing(tmp_path: Path) -> None:
     playing = await play(tmp_path / "data")
     try:
@@ -99,17 +110,16 @@ async def test_killing_every_process_once_changes_nothing_of_what_a_day_promises
     def pid_of(name: str) -> int:
         return int(json.loads(published.read_bytes())["pids"].get(name, 0))
 
+    def is_back(name: str, before: int) -> bool:
+        return pid_of(name) not in {before, 0}
+
     try:
         async with asyncio.timeout(2 * DEADLINE):
-            while not published.exists():
-                assert playing.returncode is None, (await reading)[1].decode()[-3000:]
-                await asyncio.sleep(0.1)
+            await until(published.exists, playing, reading)
             for name in ("worker", "dispatcher", "postgres", "temporal", "api"):
                 before = pid_of(name)
                 os.kill(before, signal.SIGKILL)
-                while pid_of(name) in {before, 0}:
-                    assert playing.returncode is None
-                    await asyncio.sleep(0.1)
+                await until(partial(is_back, name, before), playing, reading)
             told, errors = await reading
     finally:
         if playing.returncode is None:
@@ -129,14 +139,13 @@ async def test_killing_every_process_once_changes_nothing_of_what_a_day_promises
 async def test_ctrl_c_ends_a_day_and_leaves_nothing_running(tmp_path: Path) -> None:
     data = tmp_path / "data"
     playing = await play(data)
+    reading = asyncio.create_task(playing.communicate())
     try:
         async with asyncio.timeout(DEADLINE):
-            while not (data / "stack.json").exists():
-                assert playing.returncode is None, (await playing.communicate())[1].decode()[-3000:]
-                await asyncio.sleep(0.1)
+            await until((data / "stack.json").exists, playing, reading)
             postgres_url = json.loads((data / "stack.json").read_bytes())["postgres_url"]
             playing.send_signal(signal.SIGINT)
-            told, errors = await playing.communicate()
+            told, errors = await reading
     finally:
         if playing.returncode is None:
             playing.kill()

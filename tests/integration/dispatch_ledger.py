@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from psycopg.rows import TupleRow
 from sqlmodel import SQLModel
@@ -69,7 +68,7 @@ async def add_agent(
     time_zone: str | None = None,
     hours: dict[str, JsonValue] | None = None,
     active: bool = True,
-    **more: Any,
+    **more: object,
 ) -> None:
     """`more` are further columns."""
     await add(
@@ -95,7 +94,7 @@ async def add_agent(
 
 
 async def add_conversation(
-    database: Database, conversation_id: str, *, pool: str = POOL, customer: dict[str, Any] | None = None
+    database: Database, conversation_id: str, *, pool: str = POOL, customer: dict[str, object] | None = None
 ) -> None:
     """A conversation of a customer of its own."""
     writer = Customer(id=f"cus_of_{conversation_id}", display_name="Mia", **(customer or {}))
@@ -119,8 +118,8 @@ async def add_ticket(
     waited: timedelta = timedelta(),
     pool: str = POOL,
     auto_accept: bool = False,
-    customer: dict[str, Any] | None = None,
-    **more: Any,
+    customer: dict[str, object] | None = None,
+    **more: object,
 ) -> None:
     """A conversation and its place in the queue; `more` are further columns of it, `customer` of its customer."""
     await add_conversation(database, conversation_id, pool=pool, customer=customer)

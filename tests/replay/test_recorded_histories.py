@@ -3,7 +3,6 @@
 A failure here says that the change would break conversations in flight: guard it with `workflow.patched`.
 """
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ class Sleeper:
 
     @workflow.run
     async def run(self, _start: object) -> None:
-        await asyncio.sleep(1)
+        await workflow.sleep(1)
 
 
 def test_there_are_histories() -> None:
