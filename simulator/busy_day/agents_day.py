@@ -1,7 +1,7 @@
 """The agents of a busy day, each at their own desk: they accept, decline, are late, go away, answer and resolve."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from random import Random
 from typing import Final
@@ -28,7 +28,6 @@ SHARE_LATE: Final = 0.04
 _MINE: Final = "state=assigned&state=pending_customer&state=on_hold&state=wrap_up&limit=50"
 
 
-_TakeMishap = Callable[[str], Mishap]
 _Leads = Callable[[str], bool]
 
 
@@ -75,13 +74,28 @@ class _WrapUpCodes(msgspec.Struct):
     data: list[_WrapUpCode]
 
 
+class _Mishaps:
+    """What is still to go wrong on purpose, by customer: once each, on the whole floor."""
+
+    def __init__(self, planned: Mapping[str, Mishap]) -> None:
+        self._left = dict(planned)
+
+    def take(self, customer_id: str) -> Mishap:
+        return self._left.pop(customer_id, Mishap.NONE)
+
+    def give_back(self, customer_id: str, mishap: Mishap) -> None:
+        """It came to nothing: the offer was taken back first."""
+        if mishap is not Mishap.NONE:
+            self._left[customer_id] = mishap
+
+
 class AgentsDay:
-    """All desks; what goes wrong on purpose goes wrong once on the whole floor."""
+    """All desks of the floor."""
 
     def __init__(
         self, http: httpx.AsyncClient, floor: Floor, news: News, pace: Pace, seed: int, strays: Strays
     ) -> None:
-        self._mishaps = dict(floor.mishaps)
+        mishaps = _Mishaps(floor.mishaps)
         self._to_be_led = set(floor.led_to_video)
         self._sitting = [
             _AtDesk(
@@ -90,7 +104,7 @@ class AgentsDay:
                 news,
                 pace,
                 Random(f"{seed}/{desk.agent.name}"),
-                self._mishap,
+                mishaps,
                 self._leads,
                 strays,
             )
@@ -106,9 +120,6 @@ class AgentsDay:
         async with asyncio.TaskGroup() as tasks:
             for sitting in self._sitting:
                 tasks.create_task(sitting.work())
-
-    def _mishap(self, customer_id: str) -> Mishap:
-        return self._mishaps.pop(customer_id, Mishap.NONE)
 
     def _leads(self, customer_id: str) -> bool:
         """Whether this customer is to be led to a video call, once."""
@@ -126,7 +137,7 @@ class _AtDesk:
         news: News,
         pace: Pace,
         random: Random,
-        mishap: _TakeMishap,
+        mishaps: _Mishaps,
         leads: _Leads,
         strays: Strays,
     ) -> None:
@@ -135,7 +146,7 @@ class _AtDesk:
         self._news = news
         self._pace = pace
         self._random = random
-        self._mishap = mishap
+        self._mishaps = mishaps
         self._strays = strays
         self._leads = leads
         self._offers: set[str] = set()
@@ -178,9 +189,10 @@ class _AtDesk:
         await self.be("online")
 
     async def _answer(self, offer: _Offer) -> None:
-        mishap = self._mishap(offer.customer.id)
+        mishap = self._mishaps.take(offer.customer.id)
         chance = self._random.random()
         given = offer.expires_at - offer.created_at
+        has_happened = False
         try:
             if mishap is Mishap.OFFER_DECLINED or (mishap is Mishap.NONE and chance < SHARE_DECLINED):
                 reason = "I am no good at this one"
@@ -189,7 +201,7 @@ class _AtDesk:
             if mishap is Mishap.OFFER_IGNORED:
                 # Who went on a break meanwhile would give the offer back before it has timed out.
                 async with self._looking_away:
-                    await self._let_pass(offer)
+                    has_happened = await self._let_pass(offer)
             elif mishap is Mishap.NONE and chance > 1 - SHARE_LATE:
                 await asyncio.sleep((given * 0.6).total_seconds())
             else:
@@ -202,13 +214,17 @@ class _AtDesk:
         except Refused:
             # Too late, or taken back: "no longer yours" is an answer an agent lives with.
             self._silent.discard(offer.conversation_id)
+            if not has_happened:
+                self._mishaps.give_back(offer.customer.id, mishap)
 
-    async def _let_pass(self, offer: _Offer) -> None:
+    async def _let_pass(self, offer: _Offer) -> bool:
+        """Whether it timed out; it may be taken back before."""
         before = self._news.heard(offer.conversation_id, "offer_timed_out")
         while self._news.heard(offer.conversation_id, "offer_timed_out") == before:
             heard = self._news.heard(offer.conversation_id)
             if not await self._news.after(offer.conversation_id, heard, LONGEST_LATE):
-                return
+                return False
+        return True
 
     async def _be_seen(self) -> None:
         """Who let an offer pass counts as not responding until they say that they are there."""

@@ -33,8 +33,12 @@ LONGEST_LINE: Final = 2_000
 SHARE_OF_MISHAPS: Final = 0.06
 SHARE_LED_TO_VIDEO: Final = 0.06
 SHARE_THAT_SCORES: Final = 0.5
+DOUBLES: Final = 1
+"""The customer who writes on two channels at once and calls too."""
 SHOWS_REACTION: Final = range(3, 6)
 """The customers who show one reaction to a suggestion each."""
+STRAYS: Final = 6
+"""The customer who also writes from a telephone that nobody knows to be theirs."""
 
 _FIRST_NAMES: Final = ("Mia", "Noah", "Aylin", "Ben", "Chloe", "Dario", "Eva", "Femi", "Grace", "Hugo", "Ines", "Jonas")
 _LAST_NAMES: Final = ("Adler", "Brandt", "Costa", "Dubois", "Eriksen", "Fuchs", "Greco", "Haas", "Ivanov", "Jansen")
@@ -196,22 +200,26 @@ def _agents(random: Random, conversations: int) -> tuple[PlannedAgent, ...]:
 def _customer(random: Random, number: int, opening: str, at: timedelta) -> PlannedCustomer:
     # The first few customers carry what every day must show; their channels are such that agents must accept by hand.
     must_show = (Mishap.OFFER_IGNORED, Mishap.OFFER_DECLINED, Mishap.OWNER_SILENT)
-    is_unlucky = number < len(must_show) or (random.random() < SHARE_OF_MISHAPS and number not in SHOWS_REACTION)
+    is_unlucky = number < len(must_show) or (
+        random.random() < SHARE_OF_MISHAPS and number not in {*SHOWS_REACTION, STRAYS}
+    )
     mishap = must_show[number % len(must_show)] if is_unlucky else Mishap.NONE
     by_hand = (Channel.WEB_CHAT, Channel.SMS, Channel.WHATSAPP)
-    channel = random.choice(by_hand) if mishap is not Mishap.NONE else random.choice((*by_hand, Channel.EMAIL))
-    others = [other for other in (*by_hand, Channel.EMAIL) if other is not channel]
-    led = _reaction(random, number) if mishap is Mishap.NONE else None
+    # A letter is accepted for its agent, and so would what it joins be: with it there is nothing to ignore or decline.
+    channels = by_hand if mishap is not Mishap.NONE else (*by_hand, Channel.EMAIL)
+    channel = random.choice(by_hand if number == STRAYS else channels)
+    others = [other for other in channels if other is not channel]
+    led = _reaction(random, number) if mishap is Mishap.NONE and number != STRAYS else None
     if led is not None:
         channel = random.choice(by_hand)
-    returns = number == 0 or random.random() < 0.1  # noqa: PLR2004 -- a share
+    returns = number == 0 or (random.random() < 0.1 and number != STRAYS)  # noqa: PLR2004 -- a share
     # Who is led to video says nothing else meanwhile, so that a plain no is the answer to that.
-    elsewhere = (random.random() < 1 / 3 or number == 1) and led is None
-    at_once = number == 1 or random.random() < 0.3  # noqa: PLR2004 -- a share
-    calls = elsewhere and (number == 1 or random.random() < 0.5)  # noqa: PLR2004 -- a share
+    elsewhere = (random.random() < 1 / 3 or number == DOUBLES) and led is None and number != STRAYS
+    at_once = number == DOUBLES or random.random() < 0.3  # noqa: PLR2004 -- a share
+    calls = elsewhere and (number == DOUBLES or random.random() < 0.5)  # noqa: PLR2004 -- a share
     # A letter is fetched later than a text message is taken: the agent is to find the stray one the younger.
     can_stray = mishap is Mishap.NONE and channel is not Channel.EMAIL and not elsewhere and not returns and led is None
-    strays = can_stray and (number == 5 or random.random() < 0.12)  # noqa: PLR2004 -- a share
+    strays = can_stray and (number == STRAYS or random.random() < 0.12)  # noqa: PLR2004 -- a share
     return PlannedCustomer(
         number=number,
         name=f"{random.choice(_FIRST_NAMES)} {random.choice(_LAST_NAMES)}",

@@ -88,7 +88,7 @@ async def test_a_small_day_shows_every_mishap_and_loses_nothing(tmp_path: Path) 
     assert summary.duplicates_sent >= 2
     assert summary.duplicates_stored == 0
     assert summary.conversations == 12
-    assert summary.merged == STRAYS
+    assert summary.merged == STRAYS >= 1
     assert summary.offers["timed_out"] >= 1
     assert summary.offers["declined"] >= 1
     assert summary.offers["accepted"] >= 12

@@ -34,7 +34,10 @@ def test_every_day_shows_each_mishap_a_duplicate_a_return_and_a_second_channel(s
 
 def test_a_conversation_with_a_mishap_comes_on_a_channel_that_agents_accept_by_hand() -> None:
     for customer in plan_day(3, 300).customers:
-        assert customer.mishap is Mishap.NONE or customer.opening.channel is not Channel.EMAIL
+        written = (customer.opening, customer.elsewhere)
+        assert customer.mishap is Mishap.NONE or all(
+            line is None or line.channel is not Channel.EMAIL for line in written
+        )
 
 
 def test_about_a_third_of_the_customers_write_on_a_second_channel() -> None:
@@ -62,6 +65,11 @@ def test_a_small_day_has_somebody_who_writes_on_two_channels_at_once_and_calls()
     assert elsewhere is not None
     assert not elsewhere.after
     assert plan_day(7, 12).customers[1].call is not None
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_small_day_has_somebody_whom_an_agent_must_find_to_be_a_known_customer(seed: int) -> None:
+    assert any(customer.stray for customer in plan_day(seed, 12).customers)
 
 
 @pytest.mark.parametrize("conversations", [1, 40, 1000])
