@@ -105,7 +105,7 @@ async def decline(
     await ask_conversation(
         context,
         offer.conversation_id,
-        DeclineOffer(offer.id, offer.agent_id, asked.reason),
+        DeclineOffer(offer.id, offer.agent_id, asked.reason, offer.ticket, offer.expires_at),
         request_id_of(request, caller),
     )
     return Declined(offer_id=offer.id, state="declined")

@@ -317,10 +317,12 @@ class Month:
         if offer is None or offer.offer_id != offer_id:
             return
         if self._random.random() < 0.1:
-            await self._step(talk, now, events.OfferDeclined(offer_id, offer.agent_id, "busy"))
-            return
-        accepted = events.OfferAccepted(offer_id, offer.ticket, offer.agent_id, offer.expires_at)
-        if await self._step(talk, now, accepted) is not None:
+            answer: events.Event = events.OfferDeclined(
+                offer_id, offer.agent_id, "busy", offer.ticket, offer.expires_at
+            )
+        else:
+            answer = events.OfferAccepted(offer_id, offer.ticket, offer.agent_id, offer.expires_at)
+        if await self._step(talk, now, answer) is not None:
             await self._step(talk, now, events.OfferLost(offer_id, "gone", offer.ticket))
 
     async def _agent_acts(self, talk: Talk, now: datetime) -> None:  # noqa: C901 -- one case a thing agents do

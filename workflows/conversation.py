@@ -157,7 +157,9 @@ class Conversation:
 
     @workflow.update(name=UpdateName.DECLINE_OFFER, description="An agent declines an offer")
     async def decline_offer(self, asked: messages.DeclineOffer) -> ConversationView:
-        return await self._ask(events.OfferDeclined(asked.offer_id, asked.agent_id, asked.reason))
+        return await self._ask(
+            events.OfferDeclined(asked.offer_id, asked.agent_id, asked.reason, asked.ticket, asked.expires_at)
+        )
 
     @workflow.update(name=UpdateName.CLAIM, description="An agent takes the conversation from the queue")
     async def claim(self, asked: messages.Claim) -> ConversationView:
@@ -308,7 +310,7 @@ class Conversation:
         except Refusal as refused:
             request.refusal = refused
         else:
-            if request.refusal is not None and isinstance(event, events.OfferAccepted):
+            if request.refusal is not None and isinstance(event, events.OfferAccepted | events.OfferDeclined):
                 # The ledger had taken the offer back and its signal is not here yet: the wait goes on at once.
                 await self._advance(events.OfferLost(event.offer_id, "gone", event.ticket))
         request.done = True

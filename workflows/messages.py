@@ -166,7 +166,7 @@ class SuggestionAnswered:
 
 @dataclass(frozen=True, slots=True)
 class AcceptOffer:
-    """`ticket` and `expires_at` come from the ledger: the accept may overtake the signal that tells of the offer."""
+    """`ticket` and `expires_at` come from the ledger: the answer may overtake the signal that tells of the offer."""
 
     offer_id: str
     ticket: int
@@ -176,9 +176,13 @@ class AcceptOffer:
 
 @dataclass(frozen=True, slots=True)
 class DeclineOffer:
+    """`ticket` and `expires_at` as in `AcceptOffer`; None in histories older than them."""
+
     offer_id: str
     agent_id: str
     reason: str
+    ticket: int | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

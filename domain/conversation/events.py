@@ -112,9 +112,13 @@ class OfferAccepted:
 
 @dataclass(frozen=True, slots=True)
 class OfferDeclined:
+    """`ticket` and `expires_at` are the ledger's word on the offer; None in histories older than them."""
+
     offer_id: str
     agent_id: str
     reason: str
+    ticket: int | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,14 +40,13 @@ def offer_accepted(draft: Draft, event: OfferAccepted) -> None:
         if state.assignment.agent_id != event.agent_id:
             raise Refusal(RefusalCode.NOT_YOURS, "somebody else has accepted this offer")
         return
-    if state.offer is None and state.waiting is not None and state.waiting.ticket == event.ticket:
-        # The accept has overtaken the signal that tells of the offer; the ledger's row vouches for it.
-        _take_offer(draft, PendingOffer(event.offer_id, event.ticket, event.agent_id, event.expires_at), None)
+    _take_overtaken(draft, event)
     _demand_offer(draft, event.offer_id, event.agent_id)
     _accept(draft)
 
 
 def offer_declined(draft: Draft, event: OfferDeclined) -> None:
+    _take_overtaken(draft, event)
     _demand_offer(draft, event.offer_id, event.agent_id)
     tallies = draft.state.tallies
     draft.state = replace(draft.state, tallies=replace(tallies, declines=tallies.declines + 1))
@@ -188,6 +187,13 @@ def _take_offer(draft: Draft, offer: PendingOffer, reason: str | None) -> None:
     if draft.state.phase is Phase.QUEUED:
         draft.go_to(Phase.OFFERED)
     draft.happened("offered", agent=offer.agent_id, offer_id=offer.offer_id, ticket=offer.ticket, reason=reason)
+
+
+def _take_overtaken(draft: Draft, answer: OfferAccepted | OfferDeclined) -> None:
+    """Take up an offer whose answer has overtaken the signal that tells of it; the ledger's row vouches for it."""
+    waiting = draft.state.waiting
+    if draft.state.offer is None and waiting is not None and waiting.ticket == answer.ticket and answer.expires_at:
+        _take_offer(draft, PendingOffer(answer.offer_id, waiting.ticket, answer.agent_id, answer.expires_at), None)
 
 
 def _demand_offer(draft: Draft, offer_id: str, agent_id: str) -> None:

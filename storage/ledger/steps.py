@@ -375,9 +375,9 @@ async def _lock_agents(connection: LedgerConnection, record: _Record, endings: S
 async def _end_offer(connection: LedgerConnection, record: _Record, command: EndOffer) -> set[str]:
     cursor = await connection.execute(_END_OFFER, (command.end.value, record.at, command.reason, command.offer_id))
     rows = await cursor.fetchall()
+    if not rows and command.end in {OfferEnd.ACCEPTED, OfferEnd.DECLINED}:
+        raise Refusal(RefusalCode.OFFER_GONE, "this offer is no longer yours")
     if command.end is OfferEnd.ACCEPTED:
-        if not rows:
-            raise Refusal(RefusalCode.OFFER_GONE, "this offer is no longer yours")
         return set()
     pools = await _release_rows(connection, record.at, rows)
     if command.end is OfferEnd.TIMED_OUT:

@@ -175,9 +175,9 @@ class Ledger:
                 self._dequeue(ticket, must_wait=must_wait)
             case EndOffer(offer_id, end):
                 offer = tables.offers[offer_id]
+                if end in {OfferEnd.ACCEPTED, OfferEnd.DECLINED} and offer.state != PENDING:
+                    raise LedgerRefusal(RefusalCode.OFFER_GONE)
                 if end is OfferEnd.ACCEPTED:
-                    if offer.state != PENDING:
-                        raise LedgerRefusal(RefusalCode.OFFER_GONE)
                     tables.accepted.append(offer_id)
                     offer.state = end.value  # the units pass over to the assignment
                 elif offer.state == PENDING:

@@ -171,13 +171,10 @@ class ConversationMachine(RuleBasedStateMachine):
             assert code is RefusalCode.CONVERSATION_ENDED
 
     def ledger_refused(self, event: Event, refusal: LedgerRefusal) -> None:
-        """The old state stands; an accept that the ledger refused is an offer lost."""
-        lost: OfferMade | OfferAccepted | None = None
-        if isinstance(event, OfferMade | OfferAccepted):
-            lost = event
-        if lost is not None:
+        """The old state stands; an answer that the ledger refused is an offer lost."""
+        if isinstance(event, OfferMade | OfferAccepted | OfferDeclined):
             assert refusal.code is RefusalCode.OFFER_GONE
-            assert self.happens(OfferLost(lost.offer_id, "accept refused", lost.ticket))
+            assert self.happens(OfferLost(event.offer_id, "answer refused", event.ticket))
         elif isinstance(event, Claimed):
             offer = self.state.offer
             if refusal.code is RefusalCode.OFFER_GONE and offer is not None:
@@ -356,17 +353,28 @@ class ConversationMachine(RuleBasedStateMachine):
         done = self.happens(OfferAccepted(offer.offer_id, offer.ticket, agent, offer.expires_at))
         assert not done or agent == offer.agent_id
 
-    @precondition(lambda self: self.ledger.tables.offers)
+    @precondition(lambda self: self.state.offer is not None)
     @rule(agent=agents, data=st.data())
-    def agent_declines(self, agent: str, data: st.DataObject) -> None:
-        row = data.draw(st.sampled_from(list(self.ledger.tables.offers.values())))
-        before = self.state
-        done = self.happens(OfferDeclined(row.offer_id, agent, "busy"))
-        assert done == (
-            before.offer is not None
-            and (before.offer.offer_id, before.offer.agent_id) == (row.offer_id, agent)
-            and self.now < before.offer.expires_at
-        )
+    def any_agent_declines(self, agent: str, data: st.DataObject) -> None:
+        self.decline(data.draw(st.sampled_from(list(self.ledger.tables.offers.values()))), agent)
+
+    @precondition(lambda self: self.ledger.tables.offers)
+    @rule()
+    def right_agent_declines(self) -> None:
+        """Also before the conversation has heard of the offer."""
+        row = self.answerable()
+        assert row is not None
+        self.decline(row, row.agent_id)
+
+    def decline(self, row: OfferRow, agent: str) -> None:
+        """An agent who declines what the ledger says is theirs always can, and once."""
+        was, before = row.state, self.state
+        done = self.happens(OfferDeclined(row.offer_id, agent, "busy", row.ticket, row.expires_at))
+        current = before.waiting is not None and before.waiting.ticket == row.ticket
+        assert done == (was == PENDING and current and agent == row.agent_id and self.now < row.expires_at)
+        if done and self.state.waiting is not None:
+            assert self.state.tickets == before.tickets + 1
+            assert agent in self.state.waiting.excluded
 
     @precondition(lambda self: self.ledger.tables.ticket is not None)
     @rule(agent=agents)
@@ -383,15 +391,6 @@ class ConversationMachine(RuleBasedStateMachine):
         self.count += 1
         assert self.happens(Replied(f"rep_{self.count}", self.person(None), internal=False, by_supervisor=False))
         assert self.state.unanswered_since is None
-
-    @precondition(lambda self: self.state.offer is not None)
-    @rule()
-    def offered_agent_declines(self) -> None:
-        before, offer = self.state, self.state.offer
-        assert offer is not None
-        if self.happens(OfferDeclined(offer.offer_id, offer.agent_id, "busy")) and self.state.waiting is not None:
-            assert self.state.tickets == before.tickets + 1
-            assert offer.agent_id in self.state.waiting.excluded
 
     @precondition(lambda self: self.state.phase.is_waiting)
     @rule(agent=agents)

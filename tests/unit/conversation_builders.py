@@ -172,9 +172,10 @@ class Conversation:
         assert pending is not None
         return OfferAccepted(pending.offer_id, pending.ticket, agent, pending.expires_at)
 
-    def decline(self, agent: str) -> OfferDeclined:
-        assert self.state.offer is not None
-        return OfferDeclined(self.state.offer.offer_id, agent, "busy")
+    def decline(self, agent: str, offer: OfferMade | None = None) -> OfferDeclined:
+        pending = offer or self.state.offer
+        assert pending is not None
+        return OfferDeclined(pending.offer_id, agent, "busy", pending.ticket, pending.expires_at)
 
     def ordered(self, kind: type[Kind]) -> list[Kind]:
         return only(self.commands, kind)

@@ -14,7 +14,7 @@ from domain.conversation.commands import (
     StartAssignment,
 )
 from domain.conversation.deadlines import deadlines
-from domain.conversation.events import AgentLeft, OfferLost, OfferMade, Reassigned
+from domain.conversation.events import AgentLeft, OfferDeclined, OfferLost, OfferMade, Reassigned
 from domain.conversation.refusals import RefusalCode
 from domain.conversation.state import Phase
 from domain.sla.clock import ClockState
@@ -97,6 +97,27 @@ def test_an_accept_may_overtake_the_news_of_its_offer() -> None:
     assert talk.state.agent_id == "ann"
     assert talk.state.tallies.offers == 1
     assert talk.happens(offer) == ()
+
+
+def test_a_decline_may_overtake_the_news_of_its_offer() -> None:
+    talk = Conversation().queued()
+    offer = talk.offer_to("ann")
+    talk.happens(talk.decline("ann", offer))
+    assert talk.timeline() == ["offered", "offer_declined", "queued"]
+    assert talk.ticket().waiting.excluded == ("ann",)
+    assert (talk.state.tallies.offers, talk.state.tallies.declines) == (1, 1)
+    assert talk.happens(offer) == (EndOffer("off_1", OfferEnd.RESCINDED),)
+    assert talk.state.phase is Phase.QUEUED
+
+
+def test_a_decline_recorded_without_its_ticket_needs_the_offer_to_be_known() -> None:
+    talk = Conversation().queued()
+    offer = talk.offer_to("ann")
+    old = OfferDeclined(offer.offer_id, "ann", "busy")
+    assert talk.refuses(old) is RefusalCode.OFFER_GONE
+    talk.happens(offer)
+    talk.happens(old)
+    assert talk.state.phase is Phase.QUEUED
 
 
 def test_an_offer_told_twice_counts_once() -> None:

@@ -112,7 +112,8 @@ def test_only_what_waits_or_is_worked_on_is_reassigned(place: str) -> None:
 @pytest.mark.parametrize("place", PLACES)
 def test_an_offer_of_the_past_is_no_longer_yours_wherever_the_conversation_is(place: str) -> None:
     assert PLACES[place]().refuses(ACCEPT) is RefusalCode.OFFER_GONE
-    assert PLACES[place]().refuses(OfferDeclined("off_9", "ann", "busy")) is RefusalCode.OFFER_GONE
+    declined = OfferDeclined(ACCEPT.offer_id, ACCEPT.agent_id, "busy", ACCEPT.ticket, ACCEPT.expires_at)
+    assert PLACES[place]().refuses(declined) is RefusalCode.OFFER_GONE
 
 
 def test_an_ended_conversation_takes_no_notes() -> None:

@@ -42,6 +42,16 @@ class Floor:
 
     database: Database
     client: Client
+    _relay: asyncio.Task[None] | None = None
+
+    def start_relay(self) -> None:
+        self._relay = asyncio.create_task(Relay(self.database, self.client).run())
+
+    async def stop_relay(self) -> None:
+        """From here on conversations hear of nothing that the ledger says; it keeps it for them."""
+        if self._relay is not None:
+            self._relay.cancel()
+            await asyncio.gather(self._relay, return_exceptions=True)
 
     async def sql(self, query: str, *parameters: object) -> list[tuple[object, ...]]:
         async with self.database.ledger.connection() as connection:
@@ -185,11 +195,11 @@ async def floor(database: Database, temporal: Client, triage: MessageTriage) -> 
         conversation_worker(client, steps, Deliveries(database, SealedBox(SECRET)), runner=SandboxedWorkflowRunner()),
         dispatcher_worker(client, database),
     ):
-        relay = asyncio.create_task(Relay(database, client).run())
+        started = Floor(database, client)
+        started.start_relay()
         await start_dispatchers(client, ["default"])
-        yield Floor(database, client)
+        yield started
         # Nothing of this test may be found by the next one's workers, which have another ledger.
         async for running in client.list_workflows("ExecutionStatus = 'Running'"):
             await client.get_workflow_handle(running.id, run_id=running.run_id).terminate("the test is over")
-        relay.cancel()
-        await asyncio.gather(relay, return_exceptions=True)
+        await started.stop_relay()

@@ -100,13 +100,32 @@ async def test_a_declined_offer_goes_to_somebody_else_at_its_old_age(floor: Floo
     taken = await floor.says("bea", ASK)
     first = await floor.pending_offer(taken.conversation_id)
     await floor.agent("Bob")
-    declined = DeclineOffer(first.offer_id, first.agent_id, "lunch")
+    declined = DeclineOffer(first.offer_id, first.agent_id, "lunch", first.ticket, first.expires_at)
     await floor.ask(taken.conversation_id, UpdateName.DECLINE_OFFER, declined)
     second = await floor.pending_offer(taken.conversation_id)
     assert second.agent_id != first.agent_id
     await floor.ask(taken.conversation_id, UpdateName.ACCEPT_OFFER, second)
     assert await floor.sql("select state from offers order by created_at") == [("declined",), ("accepted",)]
     assert await floor.sql("select sum(load) from agents") == [(34,)]
+
+
+async def test_who_declines_before_the_conversation_has_heard_of_the_offer_is_taken_at_their_word(floor: Floor) -> None:
+    taken = await floor.says("bea", ASK)
+    await floor.in_state(taken.conversation_id, "queued")
+    await floor.stop_relay()
+    ann = await floor.agent("Ann")
+    first = await floor.pending_offer(taken.conversation_id)
+    declined = DeclineOffer(first.offer_id, ann, "lunch", first.ticket, first.expires_at)
+    await floor.ask(taken.conversation_id, UpdateName.DECLINE_OFFER, declined)
+    bob = await floor.agent("Bob")
+    second = await floor.pending_offer(taken.conversation_id)
+    assert second.agent_id == bob
+    floor.start_relay()
+    await floor.in_state(taken.conversation_id, "offered")
+    await floor.ask(taken.conversation_id, UpdateName.ACCEPT_OFFER, second)
+    assert await floor.sql("select state from offers order by created_at") == [("declined",), ("accepted",)]
+    assert await floor.sql("select id, load from agents order by display_name") == [(ann, 0), (bob, 34)]
+    await no_violations(floor)
 
 
 async def test_an_unanswered_offer_times_out_and_its_agent_is_not_responding(floor: Floor) -> None:
