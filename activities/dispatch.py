@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.learned_success import LearnedFromLedger
+from activities.learned import LearnedFromLedger
 from storage.database import Database
 from storage.ledger.matching import QUEUE_CHANNEL, FencedOffError, Lease, Pass, match_pool, take_lease
 from storage.ledger.pool_queue import PoolQueue
@@ -37,15 +37,15 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 class PoolDispatch:
     """The activity's implementation, shared by all pools of a process."""
 
-    def __init__(self, database: Database, success: LearnedFromLedger | None = None) -> None:
+    def __init__(self, database: Database, learned: LearnedFromLedger | None = None) -> None:
         self._database = database
-        self._success = LearnedFromLedger(database) if success is None else success
+        self._learned = LearnedFromLedger(database) if learned is None else learned
 
     @activity.defn(name=KEEP_MATCHING)
     async def keep_matching(self, start: DispatchPool) -> None:
         """Dispatch the pool until the worker shuts down, the attempt is cancelled or another one takes the lease."""
         info = activity.info()
-        dispatch = _Dispatch(self._database, self._success, start.pool, f"{info.workflow_run_id}/{info.attempt}")
+        dispatch = _Dispatch(self._database, self._learned, start.pool, f"{info.workflow_run_id}/{info.attempt}")
         beside = [
             asyncio.create_task(_heartbeat()),
             asyncio.create_task(dispatch.listen()),
@@ -70,9 +70,9 @@ async def _heartbeat() -> None:
 class _Dispatch:
     """One attempt: its lease, what woke it, and which conversations it leaves alone for a while."""
 
-    def __init__(self, database: Database, success: LearnedFromLedger, pool: str, holder: str) -> None:
+    def __init__(self, database: Database, learned: LearnedFromLedger, pool: str, holder: str) -> None:
         self._database = database
-        self._success = success
+        self._learned = learned
         self._pool = pool
         self._holder = holder
         self._queue = PoolQueue(pool)
@@ -124,11 +124,11 @@ class _Dispatch:
         """One pass; how long to wait for the next when nothing is heard."""
         now = time.monotonic()
         self._passed_over = {one: until for one, until in self._passed_over.items() if until > now}
-        model = await self._success.model()
         done = await match_pool(
             self._database,
             lease,
-            model,
+            await self._learned.model(),
+            await self._learned.experience(),
             queue=self._queue,
             agents=self._agents,
             passed_over=tuple(self._passed_over),

@@ -1,25 +1,29 @@
-"""What the dispatchers of a process know of who resolves what, kept fresh from the ledger."""
+"""What the dispatchers of a process know of who resolves what and of how long things take, fresh from the ledger."""
 
 import asyncio
 import time
 from datetime import timedelta
 from typing import Final
 
+from domain.routing.experience import NOTHING_EXPERIENCED, Experience
 from domain.routing.model import SuccessModel
 from domain.routing.success import SuccessLearner
 from storage.database import Database
+from storage.ledger.past_cases import past_cases
 from storage.ledger.success_history import HistoryPosition, ended_since
 
 EPISODES_REMEMBERED: Final = 50_000
+CASES_REMEMBERED: Final = 20_000
 REFRESH_AFTER: Final = timedelta(seconds=5)
 RELEARN_AFTER: Final = timedelta(hours=1)
+TIMES_FRESH_FOR: Final = timedelta(minutes=10)
 
 
 class LearnedFromLedger:
     """One learner for all pools of a process.
 
     New ends are learned as they come. Once in a while everything is learned again: a customer who comes back makes a
-    failure of what had been counted as a success.
+    failure of what had been counted as a success. How long things take changes slowly: that is learned anew each time.
     """
 
     def __init__(self, database: Database) -> None:
@@ -30,6 +34,17 @@ class LearnedFromLedger:
         self._lock = asyncio.Lock()
         self._fresh_until = 0.0
         self._relearn_at = 0.0
+        self._experience = NOTHING_EXPERIENCED
+        self._times_fresh_until = 0.0
+
+    async def experience(self) -> Experience:
+        """How long things take, as known some minutes ago."""
+        async with self._lock:
+            if time.monotonic() >= self._times_fresh_until:
+                cases = await past_cases(self._database, at_most=CASES_REMEMBERED)
+                self._experience = await asyncio.to_thread(Experience.of, cases)
+                self._times_fresh_until = time.monotonic() + TIMES_FRESH_FOR.total_seconds()
+        return self._experience
 
     async def model(self) -> SuccessModel:
         """What is known by now; reads the ledger when the last look is some seconds old."""

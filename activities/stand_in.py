@@ -13,7 +13,7 @@ import structlog
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
-from activities.learned_success import LearnedFromLedger
+from activities.learned import LearnedFromLedger
 from storage.database import Database
 from storage.ledger.matching import FencedOffError, match_pool, neglected_pools
 
@@ -27,9 +27,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 class StandIn:
-    def __init__(self, database: Database, success: LearnedFromLedger) -> None:
+    def __init__(self, database: Database, learned: LearnedFromLedger) -> None:
         self._database = database
-        self._success = success
+        self._learned = learned
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until `stop` is set."""
@@ -47,10 +47,10 @@ class StandIn:
         """Make a pass for every neglected pool; returns how many offers that made."""
         made = 0
         # Asked for at every look, so that it is at hand when it is needed: years of history take a while to read.
-        model = await self._success.model()
+        model, experience = await self._learned.model(), await self._learned.experience()
         for lease in await neglected_pools(self._database, UNSEEN_FOR):
             try:
-                done = await match_pool(self._database, lease, model)
+                done = await match_pool(self._database, lease, model, experience)
             except FencedOffError:
                 continue  # somebody has just taken the pool over
             if done.offers:

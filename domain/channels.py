@@ -36,6 +36,12 @@ class MessageKind(StrEnum):
         return self is MessageKind.MESSAGE
 
 
+CALLS: Final = frozenset({Channel.VOICE, Channel.VIDEO})
+"""Somebody is rung up, or is on the line."""
+
+WAITED_ON: Final = CALLS | {Channel.WEB_CHAT}
+"""Channels whose customers stay there while they wait, and who leave when it takes too long: one thing at a time."""
+
 SENDER_AUTHENTICATED_BY_PLATFORM: Final = frozenset(
     {
         Channel.SMS,

@@ -123,6 +123,12 @@ class Settings:
         """What every intent asks for: the shipped ones, and over them the house's own."""
         return {**PROFILES, **self.intents}
 
+    def profile(self, intent: str | None) -> IntentProfile | None:
+        """What one intent asks for; None for none, and for one that nobody has described."""
+        if intent is None:
+            return None
+        return self.intents.get(intent) or PROFILES.get(intent)
+
 
 DEFAULTS: Final = Settings()
 

@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.dispatch import HEARTBEAT, PoolDispatch
-from activities.learned_success import LearnedFromLedger
+from activities.learned import LearnedFromLedger
 from activities.stand_in import StandIn
 from storage.database import Database
 from workers.garbage import leave_what_is_loaded
@@ -50,19 +50,19 @@ async def run_dispatcher(settings: ProcessSettings, stop: asyncio.Event) -> None
             client = await connect_patiently(settings, stop)
             if client is None:
                 return
-            success = LearnedFromLedger(database)
-            async with dispatcher_worker(client, database, success):
-                await asyncio.gather(_keep_dispatchers(client, database, stop), StandIn(database, success).run(stop))
+            learned = LearnedFromLedger(database)
+            async with dispatcher_worker(client, database, learned):
+                await asyncio.gather(_keep_dispatchers(client, database, stop), StandIn(database, learned).run(stop))
     finally:
         await database.close()
 
 
-def dispatcher_worker(client: Client, database: Database, success: LearnedFromLedger | None = None) -> Worker:
+def dispatcher_worker(client: Client, database: Database, learned: LearnedFromLedger | None = None) -> Worker:
     return Worker(
         client,
         task_queue=DISPATCH,
         workflows=[DispatcherWorkflow],
-        activities=[PoolDispatch(database, success).keep_matching],
+        activities=[PoolDispatch(database, learned).keep_matching],
         # A workflow task for a worker that has died would wait for it; these workflows are cheap to read again.
         max_cached_workflows=0,
         # By default the SDK holds heartbeats back until most of the timeout is gone, and a busy machine does the rest.

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.channels import CALLS
 from domain.routing.demand import DemandRows, Reach
 from domain.routing.model import AgentCapacity, CustomerHours, Exclusion, SkillNeed, WaitingCase
 from domain.routing.policy import OverflowRule, RoutingPolicy
@@ -16,7 +17,6 @@ from domain.routing.queue import QueueSnapshot, micros
 ELIGIBLE = 0
 _REASONS = tuple(Exclusion)
 _CODE = {reason: code for code, reason in enumerate(_REASONS, start=1)}
-_CALLS = frozenset({"voice", "video"})
 
 Codes = NDArray[np.int8]
 Ints = NDArray[np.int64]
@@ -84,7 +84,7 @@ class Roster:
         self.transfers_only = np.fromiter((agent.transfers_only for agent in self.agents), np.bool_, size)
         self.skill_count = np.fromiter((len(agent.skills) for agent in self.agents), np.int64, size)
         self.shift_left = np.fromiter((self._shift_left(agent) for agent in self.agents), np.float64, size)
-        self.own_handle = np.fromiter((_seconds(agent.expected_handle) for agent in self.agents), np.float64, size)
+        self.pace = np.fromiter((agent.pace for agent in self.agents), np.float64, size)
         self._levels: dict[str, Ints] = {}
         self._meets: dict[tuple[SkillNeed, ...], Bools] = {}
         self._members: dict[str, Bools] = {}
@@ -215,8 +215,7 @@ def _code_rows(demands: DemandRows, roster: Roster, policy: RoutingPolicy) -> Co
     room = np.stack([roster.ceiling_room(one) for one in channels])[demands.channel]
     accepts = np.stack([roster.accepts(one) for one in channels])[demands.channel]
     speaks = np.stack([roster.speaks(one) for one in demands.languages_asked])[demands.languages]
-    # An agent's own pace says more about when they will be done than the case's forecast does.
-    handle = np.where(roster.own_handle > 0, roster.own_handle, demands.handle[:, None])
+    handle = demands.handle[:, None] * roster.pace
     late = (handle > 0) & (handle * policy.shift_end_factor > roster.shift_left)
     codes = np.zeros(member.shape, np.int8)
     # The weakest reason is written first, so that the first of the enumeration stands at the end.
@@ -244,7 +243,7 @@ def _reached(reach: Reach, roster: Roster) -> tuple[Bools, Bools]:
 
 def _own_codes(case: WaitingCase, shared: Codes, roster: Roster) -> Codes | None:
     """The row of a case that something of its own sets apart, or None when the shared row holds."""
-    if case.channel in _CALLS and case.customer_hours and callable_from(case.customer_hours, roster.now):
+    if case.channel in CALLS and case.customer_hours and callable_from(case.customer_hours, roster.now):
         return np.full_like(shared, _CODE[Exclusion.CUSTOMER_HOURS])
     if case.only_agent is not None:
         return _named_codes(case, roster)
@@ -278,7 +277,3 @@ def _named_codes(case: WaitingCase, roster: Roster) -> Codes:
     else:
         codes[named] = ELIGIBLE
     return codes
-
-
-def _seconds(span: timedelta | None) -> float:
-    return 0.0 if span is None else span.total_seconds()

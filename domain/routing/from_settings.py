@@ -3,9 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
+from domain.channels import WAITED_ON
 from domain.routing.demand import needs_at
+from domain.routing.experience import Experience
 from domain.routing.model import WaitingCase
 from domain.routing.policy import RoutingPolicy, UrgencyWeights, WaitingWorth
 from domain.routing.presets import PRESETS
@@ -57,6 +60,15 @@ def context_version(settings: Settings) -> str:
 
 def _version(knobs: object) -> str:
     return f"settings-{hashlib.sha256(repr(knobs).encode()).hexdigest()[:12]}"
+
+
+def expected_work(
+    settings: Settings, experience: Experience, channel: str, intent: str | None, customer_id: str
+) -> timedelta | None:
+    """How long such a case occupies its agent: as settings say, and where customers stay meanwhile as past ones did."""
+    profile = settings.profile(intent)
+    usual = None if profile is None else profile.usual_time
+    return experience.work(channel, intent, customer_id, usual) if channel in WAITED_ON else usual
 
 
 def made_urgent(case: WaitingCase, policy: RoutingPolicy) -> WaitingCase:

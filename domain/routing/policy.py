@@ -126,9 +126,8 @@ class CostWeights:
 
     `load` is paid in full by the last unit of capacity and not at all by the first. `idle` is a reward for the time
     since the last assignment, full from `idle_full_after` on. `money` multiplies the agent's cost per case.
-    `away` is paid by an agent whose home is another pool. `slow` is paid
-    per `slow_reference` of the agent's own mean handle time. `hard_case` is paid per recent hard case when the next is
-    hard too, `strain` per hour at full load, both up to
+    `away` is paid by an agent whose home is another pool, `slow` per pace: in full by who takes as long as everybody.
+    `hard_case` is paid per recent hard case when the next is hard too, `strain` per hour at full load, both up to
     `burn_out_cap`. All costs together never exceed `cap`.
     """
 
@@ -138,7 +137,6 @@ class CostWeights:
     money: float = 0.02
     away: float = 0.02
     slow: float = 0.0
-    slow_reference: timedelta = timedelta(minutes=3)
     hard_case: float = 0.03
     strain: float = 0.05
     burn_out_cap: float = 0.2

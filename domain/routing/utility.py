@@ -147,7 +147,7 @@ class Utility:
         hours_full = np.fromiter((agent.time_at_full_load / timedelta(hours=1) for agent in agents), np.float64, size)
         self.idle = knobs.idle * (1.0 - idle)
         self.money = knobs.money * np.fromiter((max(0.0, agent.cost_per_case) for agent in agents), np.float64, size)
-        self.slow = knobs.slow * self.roster.own_handle / _positive(knobs.slow_reference)
+        self.slow = knobs.slow * self.roster.pace
         self.strain = np.minimum(knobs.burn_out_cap, knobs.strain * hours_full)
         self.hard_case = np.minimum(
             knobs.burn_out_cap - self.strain,

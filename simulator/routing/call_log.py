@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from domain.routing.experience import Experience, PastCase
 from domain.routing.success import Resolution
 from simulator.routing.patience import Patience, kaplan_meier
 from simulator.routing.trace import Presence, Trace, TraceAgent, TraceCase
@@ -16,8 +17,6 @@ CHANNEL = "voice"
 UNITS = 100
 _COLUMNS = 17
 _NOBODY = "NO_SERVER"
-_PACE_PRIOR = 50
-_CALLER_PRIOR = 12
 _CURVE_CALLS = 500
 _USUAL_WORK = timedelta(minutes=3)
 _DAY = timedelta(days=1)
@@ -105,57 +104,11 @@ def patience_by_kind(calls: Sequence[LoggedCall]) -> dict[str | None, Patience]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class CallExperience:
-    """What past calls teach a router: work by kind and caller, agents' paces, and how soon callers give up.
-
-    `pace` is an agent's time over the mean of the same kinds, shrunk toward 1 as if by `_PACE_PRIOR` calls; `length`
-    is the same of a caller who is known, as if by `_CALLER_PRIOR`. `patience` is the waited time per caller who gave
-    up, by kind.
-    """
-
-    work: Mapping[str, timedelta]
-    pace: Mapping[str, float]
-    length: Mapping[str, float]
-    patience: Mapping[str, timedelta]
-
-    @classmethod
-    def of(cls, calls: Sequence[LoggedCall]) -> "CallExperience":
-        spent: dict[str, list[float]] = {}
-        waited: dict[str, list[float]] = {}
-        gave_up: dict[str, int] = {}
-        for call in calls:
-            waited.setdefault(call.kind, []).append(call.wait.total_seconds())
-            if call.service is None:
-                gave_up[call.kind] = gave_up.get(call.kind, 0) + 1
-            else:
-                spent.setdefault(call.kind, []).append(call.service.total_seconds())
-        mean = {kind: float(np.mean(some)) for kind, some in sorted(spent.items())}
-        of_agent: dict[str, list[float]] = {}
-        of_caller: dict[str, list[float]] = {}
-        for call in calls:
-            if call.service is None:
-                continue
-            ratio = call.service.total_seconds() / max(mean[call.kind], 1.0)
-            for name, ratios in ((call.served_by, of_agent), (call.customer_id, of_caller)):
-                if name is not None:
-                    ratios.setdefault(name, []).append(ratio)
-        return cls(
-            {kind: timedelta(seconds=round(seconds)) for kind, seconds in mean.items()},
-            _shrunk(of_agent, _PACE_PRIOR),
-            _shrunk(of_caller, _CALLER_PRIOR),
-            {kind: timedelta(seconds=sum(some) / (gave_up.get(kind, 0) + 1)) for kind, some in waited.items()},
-        )
-
-    def expected_work(self, call: LoggedCall) -> timedelta:
-        """The service time of such a call, as far as its kind and its caller tell, in whole seconds."""
-        usual = self.work.get(call.kind, _USUAL_WORK)
-        return timedelta(seconds=round(usual.total_seconds() * self.length.get(call.customer_id or "", 1.0)))
-
-
-def _shrunk(ratios: Mapping[str, Sequence[float]], prior: int) -> dict[str, float]:
-    """The mean ratio of each name, shrunk toward 1 as if by `prior` calls."""
-    return {name: (sum(some) + prior) / (len(some) + prior) for name, some in sorted(ratios.items())}
+def experience_of(calls: Iterable[LoggedCall]) -> Experience:
+    """What these calls teach a router of the next ones."""
+    return Experience.of(
+        PastCase(CHANNEL, call.kind, call.customer_id, call.wait, call.service, call.served_by) for call in calls
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +123,15 @@ class CallTraces:
     """
 
     calls: Sequence[LoggedCall]
-    known: CallExperience
-    real: CallExperience
+    known: Experience
+    real: Experience
     curves: Mapping[str | None, Patience]
     longest_gap: timedelta = timedelta(minutes=5)
     after_work: timedelta = timedelta(seconds=25)
 
     @classmethod
     def of(cls, calls: Sequence[LoggedCall], history: Sequence[LoggedCall]) -> "CallTraces":
-        return cls(calls, CallExperience.of(history), CallExperience.of(calls), patience_by_kind(calls))
+        return cls(calls, experience_of(history), experience_of(calls), patience_by_kind(calls))
 
     def days(self, seed: int) -> Iterator[Trace]:
         """One trace per logged day; equal seeds draw equal days."""
@@ -194,7 +147,7 @@ class CallTraces:
             yield Trace(f"{day:%Y-%m-%d}", cases, tuple(self._agents(calls)))
 
     def _own_work(self, service: timedelta, served_by: str | None) -> timedelta:
-        pace = 1.0 if served_by is None else self.real.pace[served_by]
+        pace = 1.0 if served_by is None else self.real.pace(served_by)
         return (service + self.after_work) / pace
 
     def _case(self, call: LoggedCall, works: Mapping[str, list[timedelta]], rng: np.random.Generator) -> TraceCase:
@@ -208,11 +161,12 @@ class CallTraces:
             curve = self.curves.get(call.kind, self.curves[None])
             drawn = curve.drawn(call.wait.total_seconds(), chance)
             patience = None if drawn is None else timedelta(seconds=drawn)
+        expected = self.known.work(CHANNEL, call.kind, call.customer_id, None) or _USUAL_WORK
         return TraceCase(
             case_id=call.call_id,
             arrives_at=call.arrives_at,
             work=work,
-            expected_work=self.known.expected_work(call) + self.after_work,
+            expected_work=expected + self.after_work,
             target=TARGET,
             channel=CHANNEL,
             units=UNITS,
@@ -221,7 +175,7 @@ class CallTraces:
             segment=str(call.priority),
             # The log's priority 2 is its most valued customer; 0 and 1 are not told apart by value.
             priority=1 if call.priority == 2 else 3,  # noqa: PLR2004 - the log's own code
-            expected_patience=self.known.patience.get(call.kind),
+            expected_patience=self.known.patience(CHANNEL, call.kind),
         )
 
     def _agents(self, calls: Iterable[LoggedCall]) -> Iterator[TraceAgent]:
@@ -236,8 +190,8 @@ class CallTraces:
                 tuple(self._presences(sorted(some))),
                 UNITS,
                 frozenset({CHANNEL}),
-                pace=self.real.pace[name],
-                expected_pace=self.known.pace.get(name, 1.0),
+                pace=self.real.pace(name),
+                expected_pace=self.known.pace(name),
             )
 
     def _presences(self, spans: Sequence[tuple[datetime, datetime]]) -> Iterator[Presence]:

@@ -1,7 +1,7 @@
 """Baton's own engine as a router of the simulator."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from domain.routing.matching import takers
 from domain.routing.model import AgentCapacity, SuccessModel, WaitingCase
@@ -10,8 +10,6 @@ from domain.routing.queue import WaitingQueue
 from simulator.routing.engine import Choice, Staffer
 from simulator.routing.trace import TraceCase
 
-# An agent's own mean handle time is told as their pace times this.
-_TYPICAL = timedelta(minutes=3)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -60,7 +58,7 @@ class WholeQueue:
                 skills=staffer.agent.skills,
                 languages=staffer.agent.languages,
                 last_assigned_at=staffer.last_assigned_at,
-                expected_handle=_TYPICAL * staffer.agent.expected_pace,
+                pace=staffer.agent.expected_pace,
                 freed_lately=spared_until(staffer, self._policy.waiting) > now,
             )
             for staffer in staff

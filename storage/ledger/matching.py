@@ -18,6 +18,7 @@ from psycopg import IntegrityError
 
 from domain.errors import InvalidInput
 from domain.routing.expected_success import WithExpectations
+from domain.routing.experience import NOTHING_EXPERIENCED, Experience
 from domain.routing.from_settings import policy_of, pools_reached
 from domain.routing.matching import match
 from domain.routing.model import Decision, Matching, SuccessModel, Unmatched
@@ -200,6 +201,7 @@ async def match_pool(
     database: Database,
     lease: Lease,
     success: SuccessModel,
+    experience: Experience = NOTHING_EXPERIENCED,
     *,
     queue: PoolQueue | None = None,
     agents: AgentReader | None = None,
@@ -229,12 +231,20 @@ async def match_pool(
         found = await (await connection.execute(_ANYONE_FREE, asked)).fetchone()
         if found is None or not found[0]:
             return Pass(now, settings_unreadable=unreadable)
-        await queue.follow(connection, settings, policy, now, list(passed_over))
+        await queue.follow(connection, settings, policy, experience, now, list(passed_over))
         if not queue.tickets:
             return Pass(now, settings_unreadable=unreadable)
         in_brief = len(queue.tickets) > REASONS_UP_TO
         roster = await reader.locked(
-            connection, pools, queue.waits, settings, policy, now, briefly=in_brief, interrupting=interrupting
+            connection,
+            pools,
+            queue.waits,
+            settings,
+            policy,
+            experience,
+            now,
+            briefly=in_brief,
+            interrupting=interrupting,
         )
         chances = WithExpectations(success, roster.expected) if roster.expected else success
         # A long queue takes a while to solve: the loop has heartbeats to send meanwhile.
@@ -251,7 +261,7 @@ async def match_pool(
         decisions = [*matching.decisions]
         if any(queue.waits.channels[channel] for channel in interrupting):
             calls = [ticket for ticket in queue.tickets.values() if ticket.channel in interrupting]
-            cases = [ticket.case(lease.pool, settings, policy, now) for ticket in calls]
+            cases = [ticket.case(lease.pool, settings, policy, experience, now) for ticket in calls]
             decisions += interruptions(cases, roster.agents, decisions, interrupting, policy, chances, now)
         held = await queue.lock(connection, [decision.conversation_id for decision in decisions])
         decided = [

@@ -15,6 +15,7 @@ from typing import Final
 
 from psycopg.rows import class_row
 
+from domain.routing.experience import Experience
 from domain.routing.from_settings import context_version
 from domain.routing.policy import RoutingPolicy
 from domain.routing.queue import WaitingQueue
@@ -99,6 +100,7 @@ class PoolQueue:
         connection: LedgerConnection,
         settings: Settings,
         policy: RoutingPolicy,
+        experience: Experience,
         now: datetime,
         passed_over: list[str],
     ) -> None:
@@ -115,9 +117,9 @@ class PoolQueue:
         if is_known:
             again = [*{*changed, *self._timely}]
             self._drop(again)
-            await self._take(connection, again, settings, policy, now)
+            await self._take(connection, again, settings, policy, experience, now)
         if not is_known or standing != len(self.tickets):
-            await self._compare(connection, settings, policy, now, passed_over)
+            await self._compare(connection, settings, policy, experience, now, passed_over)
 
     async def lock(self, connection: LedgerConnection, conversation_ids: list[str]) -> frozenset[str]:
         """Those of the conversations that still wait just as they did, held until the transaction ends.
@@ -140,6 +142,7 @@ class PoolQueue:
         connection: LedgerConnection,
         settings: Settings,
         policy: RoutingPolicy,
+        experience: Experience,
         now: datetime,
         passed_over: list[str],
     ) -> None:
@@ -147,7 +150,7 @@ class PoolQueue:
         standing = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
         self._drop([one for one, known in self.tickets.items() if standing.get(one) != (known.version, known.held_by)])
         missing = [conversation_id for conversation_id in standing if conversation_id not in self.tickets]
-        await self._take(connection, missing, settings, policy, now)
+        await self._take(connection, missing, settings, policy, experience, now)
 
     async def _take(
         self,
@@ -155,6 +158,7 @@ class PoolQueue:
         conversation_ids: list[str],
         settings: Settings,
         policy: RoutingPolicy,
+        experience: Experience,
         now: datetime,
     ) -> None:
         if not conversation_ids:
@@ -164,7 +168,7 @@ class PoolQueue:
             for ticket in await rows.fetchall():
                 self.tickets[ticket.conversation_id] = ticket
                 self.waits.add(ticket)
-                self.waiting.add(ticket.case(self.pool, settings, policy, now))
+                self.waiting.add(ticket.case(self.pool, settings, policy, experience, now))
                 self._changes += 1
                 if ticket.depends_on_time:
                     self._timely.add(ticket.conversation_id)

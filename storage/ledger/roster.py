@@ -14,6 +14,8 @@ from typing import Final
 from psycopg.rows import class_row
 
 from domain.channels import Channel
+from domain.routing.experience import Experience
+from domain.routing.from_settings import expected_work
 from domain.routing.model import AgentCapacity, AgentKind, SoonFree
 from domain.routing.policy import RoutingPolicy
 from domain.routing.workday import RECENT_CASES, LiveCase, Shift, hard_cases_in_a_row, shift_at, soon_free
@@ -68,7 +70,7 @@ _FREED: Final = """
 select agent_id from assignments where agent_id = any(%(agents)s) and ended_at > %(since)s group by agent_id
 """
 _LIVE: Final = """
-select a.agent_id, a.units, a.started_at, c.intent,
+select a.agent_id, a.units, a.started_at, a.channel, c.intent, c.customer_id,
        case when c.state = 'wrap_up' then c.waiting_until end as ends_at
 from assignments a join conversations c on c.id = a.conversation_id
 where a.ended_at is null and a.units > 0 and a.agent_id = any(%(agents)s) and c.state in ('assigned', 'wrap_up')
@@ -145,6 +147,7 @@ class AgentReader:
         waits: WhatWaits,
         settings: Settings,
         policy: RoutingPolicy,
+        experience: Experience,
         now: datetime,
         *,
         briefly: bool,
@@ -167,13 +170,19 @@ class AgentReader:
         with_room = frozenset(locked)
         agents = [
             self._capacity(
-                row, loads.get(row.id, {}), in_a_row.get(row.id, 0), freed, now, is_locked=row.id in with_room
+                row,
+                loads.get(row.id, {}),
+                in_a_row.get(row.id, 0),
+                freed,
+                experience.pace(row.id),
+                now,
+                is_locked=row.id in with_room,
             )
             for row in rows
         ]
         coming: tuple[SoonFree, ...] = ()
         if not briefly:
-            coming = await _soon_free(connection, [row.id for row in rows], settings, policy, now)
+            coming = await _soon_free(connection, [row.id for row in rows], settings, policy, experience, now)
         return Roster(agents, coming, _expected(rows))
 
     async def read(
@@ -183,6 +192,7 @@ class AgentReader:
         named: str | None,
         settings: Settings,
         policy: RoutingPolicy,
+        experience: Experience,
         now: datetime,
     ) -> Roster:
         """Everyone present, only looked at."""
@@ -190,8 +200,11 @@ class AgentReader:
         rows = await _agents(connection, _OTHERS, asked)
         loads = await _channel_loads(connection, [row.id for row in rows if row.channel_ceilings])
         freed = await _freed_lately(connection, rows, policy, now)
-        agents = [self._capacity(row, loads.get(row.id, {}), 0, freed, now, is_locked=True) for row in rows]
-        coming = await _soon_free(connection, [row.id for row in rows], settings, policy, now)
+        agents = [
+            self._capacity(row, loads.get(row.id, {}), 0, freed, experience.pace(row.id), now, is_locked=True)
+            for row in rows
+        ]
+        coming = await _soon_free(connection, [row.id for row in rows], settings, policy, experience, now)
         return Roster(agents, coming, _expected(rows))
 
     def _capacity(
@@ -200,6 +213,7 @@ class AgentReader:
         channel_load: dict[str, int],
         hard_in_a_row: int,
         freed: frozenset[str],
+        pace: float,
         now: datetime,
         *,
         is_locked: bool,
@@ -221,6 +235,7 @@ class AgentReader:
             preferences=row.preferences,
             kind=AgentKind(row.kind),
             cost_per_case=row.cost_per_case,
+            pace=pace,
             freed_lately=row.id in freed,
             recent_hard_cases=0 if row.kind == AgentKind.AI else hard_in_a_row,
             time_at_full_load=timedelta() if row.kind == AgentKind.AI else timedelta(seconds=row.strain_seconds),
@@ -278,11 +293,17 @@ async def _channel_loads(connection: LedgerConnection, agent_ids: list[str]) -> 
 
 
 async def _soon_free(
-    connection: LedgerConnection, agent_ids: list[str], settings: Settings, policy: RoutingPolicy, now: datetime
+    connection: LedgerConnection,
+    agent_ids: list[str],
+    settings: Settings,
+    policy: RoutingPolicy,
+    experience: Experience,
+    now: datetime,
 ) -> tuple[SoonFree, ...]:
-    usual = {profile.intent: profile.usual_time for profile in settings.profiles.values()}
     live: list[LiveCase] = []
     found = await connection.execute(_LIVE, {"agents": agent_ids})
-    async for agent_id, units, started_at, intent, ends_at in found:
-        live.append(LiveCase(agent_id, units, started_at, usual.get(intent), ends_at))
+    async for agent_id, units, started_at, channel, intent, customer_id, ends_at in found:
+        work = expected_work(settings, experience, channel, intent, customer_id)
+        usual = None if work is None else work * experience.pace(agent_id)
+        live.append(LiveCase(agent_id, units, started_at, usual, ends_at))
     return soon_free(live, now, policy.waiting.horizon)[:FORECASTS_UP_TO]

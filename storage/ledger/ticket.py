@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
-from domain.intents import PROFILES
+from domain.channels import CALLS
 from domain.routing.business import CustomerStanding, business_boost, value_weight
 from domain.routing.calling_hours import calling_hours
-from domain.routing.from_settings import made_urgent
+from domain.routing.experience import Experience
+from domain.routing.from_settings import expected_work, made_urgent
 from domain.routing.model import CustomerHours, SkillNeed, WaitingCase
 from domain.routing.policy import RoutingPolicy
 from domain.settings import Settings
 from domain.sla.calendar import Calendar, CalendarError
 from storage.ledger.case_facts import calendar_from
-
-CALLS: Final = frozenset({"voice", "video"})
 
 # Whether it is still kept for its owner changes with time, with the owner's presence, and before a breach.
 # A warm transfer leaves the conversation with its agent until the next one accepts: that agent is not the next one.
@@ -33,7 +32,8 @@ cu.preferred_hours,
 case when t.channel in ('voice', 'video') then coalesce((
     select m.channel = t.channel from messages m
     where m.conversation_id = t.conversation_id and m.direction = 'inbound' order by m.at desc, m.id desc limit 1
-), true) else false end as on_the_line
+), true) else false end as on_the_line,
+c.customer_id
 """
 JOINED: Final = """
 join conversations c on c.id = t.conversation_id
@@ -79,6 +79,7 @@ class Ticket:
     time_zone: str | None
     preferred_hours: dict[str, list[list[str]]] | None
     on_the_line: bool
+    customer_id: str
 
     @property
     def keeps_hours(self) -> bool:
@@ -95,12 +96,14 @@ class Ticket:
         """The one agent it may be offered to, if it is not for all."""
         return self.affinity_agent if self.kept_for_owner and self.only_agent is None else self.only_agent
 
-    def case(self, pool: str, settings: Settings, policy: RoutingPolicy, now: datetime) -> WaitingCase:
-        """The ticket as a case that waits in `pool`; what an intent asks for and takes is the settings' to say."""
+    def case(
+        self, pool: str, settings: Settings, policy: RoutingPolicy, experience: Experience, now: datetime
+    ) -> WaitingCase:
+        """The ticket as a case that waits in `pool`; what its intent asks for is the settings' to say."""
         standing = CustomerStanding(
             self.segment, self.lifetime_value, self.contract, self.health_score, self.renewal_on
         )
-        profile = settings.intents.get(self.intent or "") or PROFILES.get(self.intent or "")
+        profile = settings.profile(self.intent)
         about = (self.intent, self.product)
         waiting = WaitingCase(
             conversation_id=self.conversation_id,
@@ -125,7 +128,8 @@ class Ticket:
             affinity_at=self.affinity_at,
             business_boost=business_boost(standing, settings.customer_value, settings.outages, about, now.date()),
             customer_hours=self._customer_hours(now),
-            expected_handle=None if profile is None else profile.usual_time,
+            expected_handle=expected_work(settings, experience, self.channel, self.intent, self.customer_id),
+            expected_patience=experience.patience(self.channel, self.intent),
             hard=profile is not None and profile.is_hard,
         )
         return made_urgent(waiting, policy) if self.urgent else waiting

@@ -4,6 +4,7 @@ from typing import Final
 
 from psycopg.rows import class_row
 
+from domain.routing.experience import NOTHING_EXPERIENCED, Experience
 from domain.routing.from_settings import policy_of, pools_reached
 from domain.routing.model import SuccessModel
 from domain.routing.waiting import QueueStanding, WaitingAccount, account_of
@@ -20,7 +21,12 @@ where t.conversation_id = %s group by t.pool
 """
 
 
-async def why_waiting(database: Database, conversation_id: str, success: SuccessModel) -> WaitingAccount | None:
+async def why_waiting(
+    database: Database,
+    conversation_id: str,
+    success: SuccessModel,
+    experience: Experience = NOTHING_EXPERIENCED,
+) -> WaitingAccount | None:
     """The account of a waiting conversation; None when it has no place in a queue.
 
     Raises:
@@ -37,9 +43,9 @@ async def why_waiting(database: Database, conversation_id: str, success: Success
         settings = await read_settings(connection)
         policy = policy_of(settings, pool)
         roster = await AgentReader().read(
-            connection, pools_reached(pool, policy), ticket.named_agent, settings, policy, now
+            connection, pools_reached(pool, policy), ticket.named_agent, settings, policy, experience, now
         )
-        case = ticket.case(pool, settings, policy, now)
+        case = ticket.case(pool, settings, policy, experience, now)
         return account_of(
             case, QueueStanding(waiting, oldest_at), roster.agents, roster.soon_free, policy, success, now
         )

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.converter import DataConverter
 
-from activities.learned_success import LearnedFromLedger
+from activities.learned import LearnedFromLedger
+from domain.routing.experience import NOTHING_EXPERIENCED
 from domain.routing.from_settings import policy_of
 from domain.routing.model import UnmatchedReason
 from domain.routing.success import SuccessLearner
@@ -312,7 +313,7 @@ async def test_a_ticket_that_changed_after_it_was_read_is_not_decided_on(databas
     await add_ticket(database, "con_1")
     await add_ticket(database, "con_2")
     async with database.ledger.connection() as connection:
-        await queue.follow(connection, DEFAULTS, policy_of(DEFAULTS), datetime.now(UTC), [])
+        await queue.follow(connection, DEFAULTS, policy_of(DEFAULTS), NOTHING_EXPERIENCED, datetime.now(UTC), [])
         await rows(database, "update queue_tickets set urgent = true where conversation_id = 'con_1'")
         assert await queue.lock(connection, ["con_1", "con_2"]) == {"con_2"}
 
@@ -320,7 +321,7 @@ async def test_a_ticket_that_changed_after_it_was_read_is_not_decided_on(databas
 async def test_the_model_learns_what_ended_since_it_was_last_asked(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("activities.learned_success.REFRESH_AFTER", timedelta())
+    monkeypatch.setattr("activities.learned.REFRESH_AFTER", timedelta())
     learned = LearnedFromLedger(database)
     await add_agent(database, "agt_1")
     assert (await learned.model()).version == "success-0"

@@ -18,7 +18,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.testing import ActivityEnvironment
 
 from activities.dispatch import PoolDispatch
-from activities.learned_success import LearnedFromLedger
+from activities.learned import LearnedFromLedger
 from activities.stand_in import StandIn
 from domain.routing.success import SuccessLearner
 from storage.database import Database

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from activities.learned_success import LearnedFromLedger
+from activities.learned import LearnedFromLedger
 from storage.database import Database
 from storage.ledger.matching import match_pool, take_lease
 from tests.integration.dispatch_ledger import (
@@ -45,7 +45,7 @@ async def test_few_cases_stay_near_the_team_and_many_tell(database: Database) ->
 
 
 async def test_a_restart_forgets_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("activities.learned_success.REFRESH_AFTER", timedelta())
+    monkeypatch.setattr("activities.learned.REFRESH_AFTER", timedelta())
     await add_agent(database, "agt_1")
     await add_agent(database, "agt_2")
     running = LearnedFromLedger(database)
@@ -83,7 +83,7 @@ async def test_a_new_agent_gets_cases_as_far_as_the_policy_lets_uncertainty_coun
 async def test_an_end_that_was_committed_late_is_learned_too_and_none_twice(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("activities.learned_success.REFRESH_AFTER", timedelta())
+    monkeypatch.setattr("activities.learned.REFRESH_AFTER", timedelta())
     learned = LearnedFromLedger(database)
     await add_agent(database, "agt_1")
     for number, seconds in enumerate((30, 10, 31)):

@@ -74,18 +74,18 @@ def test_while_a_queue_overflows_the_protected_go_before_equals_who_are_not(
 @given(
     st.lists(st.integers(1, 240), min_size=1, max_size=5),
     st.lists(st.one_of(st.none(), st.integers(-5, 180)), min_size=1, max_size=4),
-    st.lists(st.one_of(st.none(), st.integers(1, 90)), min_size=4, max_size=4),
+    st.lists(st.sampled_from((0.5, 1.0, 1.25, 2.0)), min_size=4, max_size=4),
     st.sampled_from((1.0, 1.5)),
 )
 def test_no_work_is_given_that_would_outlast_the_shift(
-    work: list[int], left: list[int | None], pace: list[int | None], factor: float
+    work: list[int], left: list[int | None], pace: list[float], factor: float
 ) -> None:
     cases = [waiting(f"case-{at}", expected_handle=timedelta(minutes=one)) for at, one in enumerate(work)]
     staff = [
         agent(
             f"agent-{at}",
             shift_ends_at=None if one is None else NOW + timedelta(minutes=one),
-            expected_handle=None if (own := pace[at]) is None else timedelta(minutes=own),
+            pace=pace[at],
         )
         for at, one in enumerate(left)
     ]
@@ -94,9 +94,8 @@ def test_no_work_is_given_that_would_outlast_the_shift(
     for decision in answer.decisions:
         taker = by_id[decision.agent_id]
         if taker.shift_ends_at is not None:
-            handle = taker.expected_handle or decision.case.expected_handle
-            assert handle is not None
-            assert handle * factor <= taker.shift_ends_at - NOW
+            assert decision.case.expected_handle is not None
+            assert decision.case.expected_handle * taker.pace * factor <= taker.shift_ends_at - NOW
             assert taker.shift_ends_at > NOW
 
 

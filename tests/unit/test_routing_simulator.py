@@ -22,7 +22,7 @@ from simulator.routing.baselines import (
     shares_of_intents,
 )
 from simulator.routing.bound import fluid_score
-from simulator.routing.call_log import CallExperience, CallTraces, LoggedCall, read_calls
+from simulator.routing.call_log import CallTraces, LoggedCall, read_calls
 from simulator.routing.engine import Router, simulate
 from simulator.routing.generated import generated_day, generated_resolutions
 from simulator.routing.incident_log import incident_trace, read_incidents
@@ -217,10 +217,8 @@ def test_the_length_of_a_known_callers_calls_is_expected_again() -> None:
         return LoggedCall(str(minute), customer, 1, "PS", at, timedelta(seconds=5), spent and "ZOE", spent)
 
     calls = [*(past(at, "7", 300) for at in range(12)), *(past(at, None, 60) for at in range(12, 24))]
-    known = CallExperience.of([*calls, past(30, "9", None)])
-    assert known.expected_work(past(40, None, None)) == timedelta(seconds=180)
-    assert known.expected_work(past(41, "7", None)) == timedelta(seconds=240)
-    assert known.expected_work(past(42, "9", None)) == timedelta(seconds=180)
+    (day,) = CallTraces.of([past(40, None, 60), past(41, "7", 60), past(42, "9", None)], calls).days(seed=1)
+    assert [case.expected_work.total_seconds() - 25 for case in day.cases] == [180, 240, 180]
 
 
 def test_an_incident_log_becomes_a_trace_of_the_groups_and_days_that_were(tmp_path) -> None:  # noqa: ANN001 - pytest's path

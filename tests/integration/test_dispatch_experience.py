@@ -1,0 +1,106 @@
+"""How long things take and how long people wait, as dispatchers learn it from the ledger and route by it."""
+
+from datetime import UTC, datetime, timedelta
+
+from activities.learned import LearnedFromLedger
+from domain.routing.experience import PastCase
+from domain.routing.success import SuccessLearner
+from storage.database import Database
+from storage.ledger.matching import match_pool, take_lease
+from storage.ledger.past_cases import past_cases
+from tests.integration.dispatch_ledger import (
+    LONG_AGO,
+    POOL,
+    add_agent,
+    add_assignment,
+    add_conversation,
+    add_resolution,
+    add_ticket,
+    offered,
+    rows,
+    set_setting,
+)
+
+NOBODY_KNOWN = SuccessLearner().model()
+
+
+async def ended(
+    database: Database, name: str, agent: str, work: timedelta | None, *, channel: str = "voice", code: str = "resolved"
+) -> None:
+    """An episode that `agent` took after 30 s for `work`; without work they hung up then."""
+    await add_conversation(database, name)
+    await add_resolution(database, name, agent, code, LONG_AGO + timedelta(hours=1))
+    waited_until = LONG_AGO + timedelta(seconds=30)
+    await rows(
+        database,
+        "update resolutions set first_channel = %s, channels = jsonb_build_array(%s::text), queued_at = %s,"
+        " accepted_at = %s, intent = 'billing_question' where conversation_id = %s",
+        *(channel, channel, LONG_AGO, None if work is None else waited_until, name),
+    )
+    if work is None:
+        await rows(
+            database,
+            "update resolutions set end_reason = 'abandoned', agent_id = null, resolved_at = %s"
+            " where conversation_id = %s",
+            *(waited_until, name),
+        )
+        return
+    await add_assignment(database, name, agent, channel=channel)
+    await rows(
+        database,
+        "update assignments set started_at = %s, ended_at = %s where conversation_id = %s",
+        *(waited_until, waited_until + work, name),
+    )
+
+
+async def test_work_is_that_of_one_agent_on_one_channel_and_nobodys_who_hung_up(database: Database) -> None:
+    await add_agent(database, "agt_1")
+    await add_agent(database, "agt_2")
+    five = timedelta(minutes=5)
+    await ended(database, "con_told", "agt_1", five)
+    await ended(database, "con_gone", "agt_1", None)
+    await ended(database, "con_letter", "agt_1", five, channel="email")
+    await ended(database, "con_spam", "agt_1", five, code="spam")
+    await ended(database, "con_still", "agt_1", five)
+    await rows(database, "update assignments set ended_at = null where conversation_id = 'con_still'")
+    await ended(database, "con_moved", "agt_1", five)
+    await rows(database, "update assignments set agent_id = 'agt_2' where conversation_id = 'con_moved'")
+    await ended(database, "con_both", "agt_1", five)
+    await rows(
+        database, """update resolutions set channels = '["voice", "email"]' where conversation_id = 'con_both'"""
+    )
+
+    found = {case.customer_id: case for case in await past_cases(database, at_most=100)}
+
+    half = timedelta(seconds=30)
+    assert found == {
+        "cus_of_con_told": PastCase("voice", "billing_question", "cus_of_con_told", half, five, "agt_1"),
+        "cus_of_con_gone": PastCase("voice", "billing_question", "cus_of_con_gone", half),
+    }
+
+
+async def test_calls_go_to_the_quick_and_the_decision_tells_the_work_that_was_expected(database: Database) -> None:
+    await set_setting(database, "routing_presets", {POOL: "live_calls"})
+    for agent, work in (("agt_a_slow", timedelta(minutes=6)), ("agt_quick", timedelta(minutes=2))):
+        await add_agent(database, agent)
+        for number in range(60):
+            await ended(database, f"con_{agent}_{number}", agent, work)
+    learned = LearnedFromLedger(database)
+    assert (await learned.experience()).pace("agt_quick") < 0.8
+    await add_ticket(
+        database,
+        "con_1",
+        channel="voice",
+        intent="billing_question",
+        next_breach_at=datetime.now(UTC) + timedelta(seconds=20),
+    )
+    lease = await take_lease(database, POOL, "test")
+
+    await match_pool(database, lease, NOBODY_KNOWN, await learned.experience())
+
+    assert await offered(database) == {"con_1": "agt_quick"}
+    ((expected,),) = await rows(
+        database, "select record -> 'case' ->> 'expected_handle' from routing_decisions where conversation_id = 'con_1'"
+    )
+    assert expected is not None
+    assert "PT2" in expected  # near the four minutes of the mean
