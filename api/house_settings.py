@@ -7,7 +7,8 @@ from api.fields import Body, left_out
 from api.route import BatonRoute, Records
 from domain.channels import Channel
 from domain.errors import FieldProblem, InvalidInput, pointer
-from domain.settings import Settings, merged, settings_from_json, settings_to_json
+from domain.settings import Settings
+from domain.settings_document import merged, settings_from_json, settings_to_json
 from storage.records.policies import instant_of_change, tell_open_conversations
 from storage.records.settings import keep_settings, missing_pools, settings_document
 

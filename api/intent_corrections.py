@@ -12,7 +12,7 @@ from api.route import BatonRoute, Caller, Records
 from api.sight import seen_conversation
 from domain.conversation.refusals import RefusalCode
 from domain.errors import FieldProblem, InvalidInput, pointer
-from domain.settings import settings_from_json
+from domain.settings_document import settings_from_json
 from storage.records.intent_corrections import correct_intent
 from storage.records.settings import settings_document
 from storage.tables import Message

@@ -12,7 +12,7 @@ from domain.errors import FieldProblem, InvalidInput, pointer
 from domain.kpis.compute import Kpis
 from domain.kpis.records import TimeRange
 from domain.kpis.roi import RoiRates, roi_view
-from domain.settings import settings_from_json
+from domain.settings_document import settings_from_json
 from storage.database import Database
 from storage.records.kpis import kpi_records, kpi_report
 from storage.records.settings import settings_document

@@ -13,7 +13,8 @@ from api.problems import NotFound
 from api.route import BatonRoute, Caller, Context, Records, Work
 from api.sight import seen_conversation
 from domain.channels import Channel
-from domain.settings import Settings, settings_from_json
+from domain.settings import Settings
+from domain.settings_document import settings_from_json
 from domain.sla.calendar import is_open
 from domain.suggestions.reach import Customer, ways_to
 from domain.suggestions.rules import SUGGESTED_CHANNELS, Cause

@@ -1,8 +1,7 @@
-"""The settings of suggestions, survey and ROI view in JSON, as `domain.settings` reads and writes all of them."""
-
-from typing import TYPE_CHECKING
+"""The settings of suggestions, survey and ROI view in JSON, as `domain.settings_document` reads and writes them."""
 
 from domain.channels import Channel
+from domain.settings_reader import Json, SettingsReader
 from domain.suggestions.rules import (
     SUGGESTED_CHANNELS,
     Cause,
@@ -12,13 +11,10 @@ from domain.suggestions.rules import (
     SurveySettings,
 )
 
-if TYPE_CHECKING:
-    from domain.settings import Json, SettingsReader
-
 _MOST: SuggestionSettings = SuggestionSettings()
 
 
-def read_suggestions(read: "SettingsReader") -> SuggestionSettings:
+def read_suggestions(read: SettingsReader) -> SuggestionSettings:
     usual = _MOST
     return SuggestionSettings(
         enabled=read.one("enabled", usual.enabled, read.boolean),
@@ -33,7 +29,7 @@ def read_suggestions(read: "SettingsReader") -> SuggestionSettings:
     )
 
 
-def suggestions_to_json(settings: SuggestionSettings) -> "dict[str, Json]":
+def suggestions_to_json(settings: SuggestionSettings) -> dict[str, Json]:
     return {
         "enabled": settings.enabled,
         "rules": [
@@ -58,7 +54,7 @@ def suggestions_to_json(settings: SuggestionSettings) -> "dict[str, Json]":
     }
 
 
-def read_survey(read: "SettingsReader") -> SurveySettings:
+def read_survey(read: SettingsReader) -> SurveySettings:
     usual = SurveySettings()
     return SurveySettings(
         enabled=read.one("enabled", usual.enabled, read.boolean),
@@ -68,7 +64,7 @@ def read_survey(read: "SettingsReader") -> SurveySettings:
     )
 
 
-def survey_to_json(settings: SurveySettings) -> "dict[str, Json]":
+def survey_to_json(settings: SurveySettings) -> dict[str, Json]:
     return {
         "enabled": settings.enabled,
         "after_seconds": settings.after.total_seconds(),
@@ -77,7 +73,7 @@ def survey_to_json(settings: SurveySettings) -> "dict[str, Json]":
     }
 
 
-def read_roi(read: "SettingsReader") -> RoiSettings:
+def read_roi(read: SettingsReader) -> RoiSettings:
     usual = RoiSettings()
     return RoiSettings(
         cost_per_agent_hour=read.one("cost_per_agent_hour", usual.cost_per_agent_hour, read.weight),
@@ -87,7 +83,7 @@ def read_roi(read: "SettingsReader") -> RoiSettings:
     )
 
 
-def roi_to_json(settings: RoiSettings) -> "dict[str, Json]":
+def roi_to_json(settings: RoiSettings) -> dict[str, Json]:
     return {
         "cost_per_agent_hour": settings.cost_per_agent_hour,
         "cost_per_escalation": settings.cost_per_escalation,
@@ -96,7 +92,7 @@ def roi_to_json(settings: RoiSettings) -> "dict[str, Json]":
     }
 
 
-def _rule(row: "SettingsReader") -> SuggestionRule:
+def _rule(row: SettingsReader) -> SuggestionRule:
     usual = SuggestionRule(Cause.LONG_WAIT, ())
     causes = [cause.value for cause in Cause if cause is not Cause.AGENT]
     return SuggestionRule(
@@ -110,12 +106,12 @@ def _rule(row: "SettingsReader") -> SuggestionRule:
     )
 
 
-def _channels(read: "SettingsReader", value: "Json") -> tuple[Channel, ...]:
+def _channels(read: SettingsReader, value: Json) -> tuple[Channel, ...]:
     known = [channel.value for channel in SUGGESTED_CHANNELS]
     return tuple(Channel(read.one_of(name, known)) for name in read.names(value))
 
 
-def _hours(read: "SettingsReader", value: "Json") -> tuple[tuple[Channel, str], ...]:
+def _hours(read: SettingsReader, value: Json) -> tuple[tuple[Channel, str], ...]:
     channels = [channel.value for channel in SUGGESTED_CHANNELS]
     return tuple(
         (Channel(read.one_of(name, channels)), read.name(calendar)) for name, calendar in read.object(value).items()

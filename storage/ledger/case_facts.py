@@ -8,7 +8,9 @@ from typing import Final
 import msgspec
 from psycopg.rows import class_row
 
-from domain.settings import Json, Settings, settings_from_json
+from domain.settings import Settings
+from domain.settings_document import settings_from_json
+from domain.settings_reader import Json
 from domain.sla.calendar import Calendar
 from domain.sla.policy import (
     DEFAULT_LADDER,

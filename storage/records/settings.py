@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from domain.settings import Json
+from domain.settings_reader import Json
 from storage.tables import Pool, Setting
 
 _RING_POOLS: Final = text("select pg_notify('baton_queue', name) from pools")

@@ -9,7 +9,8 @@ from domain.errors import InvalidInput, pointer
 from domain.routing.from_settings import policy_of
 from domain.routing.policy import WideningStep
 from domain.routing.presets import live_calls
-from domain.settings import DEFAULTS, merged, settings_from_json, settings_to_json
+from domain.settings import DEFAULTS
+from domain.settings_document import merged, settings_from_json, settings_to_json
 
 
 def wrong(document: dict[str, Any]) -> dict[str, str]:
