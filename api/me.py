@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -11,7 +12,7 @@ from api.access import Role
 from api.problems import Forbidden, NotFound
 from api.route import BatonRoute, Caller, Context, Records
 from domain.channels import Channel
-from domain.shifts import shift_end, suggested_presence
+from domain.shifts import shift_at, suggested_presence
 from storage.ledger.agent_hours import hours_calendar
 from storage.ledger.case_facts import read_settings
 from storage.ledger.leases import note_signs_of_life
@@ -98,7 +99,8 @@ async def _desk_agent(records: AsyncSession, agent_id: str) -> DeskAgent:
     if agent is None:
         raise NotFound("agent")
     now = datetime.now(UTC)
-    hours = hours_calendar(agent.time_zone, agent.hours)
+    hours = hours_calendar(agent.time_zone, None if agent.hours is None else msgspec.json.encode(agent.hours).decode())
+    shift = shift_at(hours, now)
     return DeskAgent(
         id=agent.id,
         display_name=agent.display_name,
@@ -106,7 +108,7 @@ async def _desk_agent(records: AsyncSession, agent_id: str) -> DeskAgent:
         presence=agent.presence,
         presence_since=agent.presence_since,
         presence_channels=agent.presence_channels,
-        shift_ends_at=shift_end(hours, now),
+        shift_ends_at=None if shift is None else shift.ends_at,
         suggested_presence=suggested_presence(agent.presence, hours, now),
         skills=agent.skills,
         languages=agent.languages,

@@ -1,4 +1,4 @@
-"""How an agent's day looks to the engine: when it ends, how hard it has been, and when room comes back."""
+"""How an agent's day looks to the engine: how hard it has been, and when room comes back."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,18 +6,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from domain.routing.model import SoonFree
-from domain.sla.calendar import Calendar, NeverOpenError, next_opening, open_until
 
 RECENT_CASES: Final = 5
 """How far back the guard against burn-out looks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """`ends_at` is when an agent's present hours end, in the past when they are over; it holds until `known_until`."""
-
-    ends_at: datetime
-    known_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +20,6 @@ class LiveCase:
     started_at: datetime
     usual_time: timedelta | None
     ends_at: datetime | None
-
-
-def shift_at(hours: Calendar, now: datetime) -> Shift:
-    """The shift at `now`; outside of the hours one that ended at once, until the next begins.
-
-    Raises:
-        NeverOpenError: the hours never come again.
-    """
-    ends = open_until(hours, now)
-    if ends is None:
-        raise NeverOpenError("hours that never end are none")
-    return Shift(ends, ends if ends > now else next_opening(hours, now))
 
 
 def hard_cases_in_a_row(latest_first: Iterable[bool]) -> int:

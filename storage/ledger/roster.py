@@ -5,7 +5,6 @@ without are only read, where the answer may depend on them: a full agent can be 
 from who declined it only while somebody else could take it.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,11 +17,10 @@ from domain.routing.experience import Experience
 from domain.routing.from_settings import expected_work
 from domain.routing.model import AgentCapacity, AgentKind, SoonFree
 from domain.routing.policy import RoutingPolicy
-from domain.routing.workday import RECENT_CASES, LiveCase, Shift, hard_cases_in_a_row, shift_at, soon_free
+from domain.routing.workday import RECENT_CASES, LiveCase, hard_cases_in_a_row, soon_free
 from domain.settings import Settings
-from domain.sla.calendar import CalendarError
 from storage.database import LedgerConnection
-from storage.ledger.case_facts import calendar_from
+from storage.ledger.agent_hours import Shifts
 from storage.ledger.pool_queue import WhatWaits
 
 FORECASTS_UP_TO: Final = 50
@@ -107,31 +105,6 @@ class Roster:
     agents: list[AgentCapacity]
     soon_free: tuple[SoonFree, ...]
     expected: dict[str, float]
-
-
-class Shifts:
-    """When whose hours end, remembered until that changes: most agents of a house share a few calendars."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Shift | None] = {}
-
-    def ends_at(self, time_zone: str | None, hours: str | None, now: datetime) -> datetime | None:
-        """When the present hours end, an instant past when they are over, None for an agent without any."""
-        if hours is None:
-            return None
-        key = (time_zone or "UTC", hours)
-        shift = self._known.get(key)
-        if key not in self._known or (shift is not None and shift.known_until <= now):
-            shift = self._known[key] = _shift(*key, now)
-        return None if shift is None else shift.ends_at
-
-
-def _shift(time_zone: str, hours: str, now: datetime) -> Shift | None:
-    try:
-        return shift_at(calendar_from(time_zone, json.loads(hours), {}, now), now)
-    except CalendarError:
-        # Hours that nobody can read keep nobody from working.
-        return None
 
 
 class AgentReader:

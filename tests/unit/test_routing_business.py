@@ -14,8 +14,8 @@ from domain.routing.business import (
 )
 from domain.routing.calling_hours import calling_hours
 from domain.routing.eligibility import callable_from
-from domain.routing.workday import LiveCase, hard_cases_in_a_row, shift_at, soon_free
-from domain.sla.calendar import Calendar, NeverOpenError, open_until
+from domain.routing.workday import LiveCase, hard_cases_in_a_row, soon_free
+from domain.sla.calendar import Calendar
 
 TODAY = date(2026, 1, 5)
 NINE_TO_FIVE = ((time(9), time(17)),)
@@ -96,22 +96,6 @@ def test_hours_that_run_past_midnight_and_hours_never_stated() -> None:
     assert callable_from(at_night, datetime(2026, 1, 5, 18, 0, tzinfo=UTC)) == datetime(2026, 1, 5, 23, 0, tzinfo=UTC)
     always = Calendar("UTC", (((time(0), None),),) * 7)
     assert calling_hours(always, "UTC", MONDAY_NOON) is None
-
-
-def test_a_shift_ends_with_its_hours_and_is_known_until_something_changes() -> None:
-    on = shift_at(OFFICE, MONDAY_NOON)
-    assert on.ends_at == on.known_until == MONDAY_NOON.replace(hour=16)
-    off = shift_at(OFFICE, MONDAY_NOON.replace(hour=17))
-    assert off.ends_at == MONDAY_NOON.replace(hour=17)
-    assert off.known_until == MONDAY_NOON.replace(hour=8) + timedelta(days=1)
-
-
-def test_adjoining_hours_are_one_shift() -> None:
-    split = Calendar("UTC", (((time(9), time(12)), (time(12), time(17))),) * 7)
-    assert open_until(split, MONDAY_NOON.replace(hour=10)) == MONDAY_NOON.replace(hour=17)
-    assert open_until(None, MONDAY_NOON) is None
-    with pytest.raises(NeverOpenError):
-        shift_at(Calendar("UTC", (((time(0), None),),) * 7), MONDAY_NOON)
 
 
 def test_hard_cases_count_until_the_first_easy_one() -> None:
