@@ -141,7 +141,11 @@ def import_customers(file: CsvFile, as_json: AsJson = False) -> None:
 @app.command()
 def replay(
     policy: Annotated[
-        str | None, typer.Option(help="A JSON file, or the preset live_calls or tickets; the present one if not given.")
+        list[str] | None,
+        typer.Option(
+            help="A JSON file, or the preset live_calls or tickets, for all pools; POOL=FILE for one of them; may be"
+            " repeated. The present ones if not given."
+        ),
     ] = None,
     since: Annotated[datetime | None, typer.Option(help="In UTC; from the first decision if not given.")] = None,
     until: Annotated[datetime | None, typer.Option(help="In UTC; to now if not given.")] = None,
@@ -158,7 +162,9 @@ def replay(
     from workers.replay import Asked  # noqa: PLC0415 -- the same
 
     url = command.ledger_url(data) if data is not None else _settings().postgres_url
-    asked = Asked(policy, command.in_utc(since), command.in_utc(until), tuple(without or ()), tuple(twin or ()))
+    asked = Asked(
+        tuple(policy or ()), command.in_utc(since), command.in_utc(until), tuple(without or ()), tuple(twin or ())
+    )
     raise typer.Exit(command.run(url, asked, json_wanted=as_json, policy_wanted=print_policy))
 
 

@@ -13,7 +13,7 @@ from domain.routing.model import WaitingCase
 from domain.routing.policy import RoutingPolicy
 from domain.routing.presets import PRESETS
 from domain.routing.success import SuccessLearner
-from simulator.routing.recorded import Comparison, RecordedAgent, RecordedCase, compare
+from simulator.routing.recorded import Comparison, PoolPolicies, RecordedAgent, RecordedCase, compare
 from simulator.routing.trace import Presence
 from storage.database import Database
 from storage.ledger.case_facts import read_settings
@@ -30,9 +30,12 @@ class NothingToReplayError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`policy` is a file, the name of a preset, or None for the one in force. `without` and `twin` change the staff."""
+    """`policies` are files or names of presets, POOL=NAME for a pool alone; what is left out is as it is in force.
 
-    policy: str | None = None
+    `without` and `twin` change the staff.
+    """
+
+    policies: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     without: tuple[str, ...] = ()
@@ -41,7 +44,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`recorded_policies` are the versions that decided then; `unrecorded` and `by_hand` could not be replayed."""
+    """`recorded_policies` are the versions that decided then, `present_policies` and `other_policies` those that the
+    simulator ran, the general one first; `unrecorded` and `by_hand` could not be replayed.
+    """
 
     since: datetime
     until: datetime
@@ -49,15 +54,16 @@ class Replayed:
     unrecorded: int
     by_hand: int
     recorded_policies: tuple[str, ...]
-    present_policy: str
-    other_policy: str
+    present_policies: tuple[str, ...]
+    other_policies: tuple[str, ...]
     comparison: Comparison
 
 
-async def present_policy(database: Database) -> RoutingPolicy:
-    """The policy that the settings in force mean."""
+async def present_policies(database: Database) -> PoolPolicies:
+    """What the settings in force mean."""
     async with database.ledger.connection() as connection:
-        return policy_of(await read_settings(connection))
+        settings = await read_settings(connection)
+    return PoolPolicies(policy_of(settings), {pool: policy_of(settings, pool) for pool in settings.routing_presets})
 
 
 async def replay(database: Database, asked: Asked) -> Replayed:
@@ -73,8 +79,8 @@ async def replay(database: Database, asked: Asked) -> Replayed:
     since = asked.since or first
     until = asked.until or min(now, last + timedelta(days=1))
     history = await routing_history(database, since, until)
-    present = await present_policy(database)
-    other = present if asked.policy is None else read_policy(asked.policy)
+    present = await present_policies(database)
+    other = other_policies(present, asked.policies)
     learner = SuccessLearner()
     learner.learn_all((await ended_since(database, HistoryPosition(), at_most=_EPISODES)).resolutions)
     cases = recorded_cases(history.decisions, until)
@@ -91,10 +97,27 @@ async def replay(database: Database, asked: Asked) -> Replayed:
         history.unrecorded,
         history.by_hand,
         tuple(sorted({one.policy_version for one in history.decisions})),
-        present.version,
-        other.version,
+        present.versions,
+        other.versions,
         comparison,
     )
+
+
+def other_policies(present: PoolPolicies, asked: Sequence[str]) -> PoolPolicies:
+    """The present ones with those asked for: one for all pools, and over it each for its pool.
+
+    Raises:
+        NothingToReplayError: as `read_policy`, or a second one is asked for the same.
+    """
+    by_pool: dict[str | None, RoutingPolicy] = {}
+    for one in asked:
+        pool, named = one.split("=", 1) if "=" in one else (None, one)
+        if pool in by_pool:
+            raise NothingToReplayError(f"two policies are asked for {'all pools' if pool is None else pool}")
+        by_pool[pool] = read_policy(named)
+    general = by_pool.pop(None, None)
+    own = {pool: policy for pool, policy in by_pool.items() if pool is not None}
+    return PoolPolicies(present.general, {**present.own, **own}) if general is None else PoolPolicies(general, own)
 
 
 def read_policy(named: str) -> RoutingPolicy:

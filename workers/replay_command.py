@@ -19,7 +19,7 @@ from simulator.routing.recorded import Figures
 from storage.database import Database
 from workers.embedded.directory import DataDirectory
 from workers.embedded.stack import StackInfo
-from workers.replay import Asked, NothingToReplayError, Replayed, present_policy, replay
+from workers.replay import Asked, NothingToReplayError, Replayed, present_policies, replay
 
 NOTHING_TO_REPLAY: Final = 4
 _LISTED: Final = 20
@@ -58,7 +58,7 @@ async def _answer(url: str, asked: Asked, *, policy_wanted: bool) -> Replayed | 
     database = Database(url, pool_size=2)
     await database.open()
     try:
-        return await (present_policy(database) if policy_wanted else replay(database, asked))
+        return (await present_policies(database)).general if policy_wanted else await replay(database, asked)
     finally:
         await database.close()
 
@@ -84,7 +84,7 @@ def show(replayed: Replayed, console: Console) -> None:
     console.print(
         f"{replayed.decisions} decisions from {replayed.since:%Y-%m-%d %H:%M:%S} to "
         f"{replayed.until:%Y-%m-%d %H:%M:%S} UTC, made by {', '.join(replayed.recorded_policies) or 'no policy'}. "
-        f"Present policy: {replayed.present_policy}; asked: {replayed.other_policy}."
+        f"Present policy: {', '.join(replayed.present_policies)}; asked: {', '.join(replayed.other_policies)}."
     )
     if replayed.unrecorded or replayed.by_hand:
         console.print(

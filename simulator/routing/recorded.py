@@ -1,7 +1,7 @@
 """A recorded period again, under another policy or another staffing: what would have changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -95,8 +95,23 @@ class Comparison:
     agents: tuple[AgentShare, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PoolPolicies:
+    """What routes each pool: a policy of its own, or the `general` one."""
+
+    general: RoutingPolicy
+    own: Mapping[str, RoutingPolicy] = field(default_factory=dict)
+
+    def of(self, pool: str) -> RoutingPolicy:
+        return self.own.get(pool, self.general)
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.general.version, *(one.version for _, one in sorted(self.own.items())))))
+
+
 class _AsRecorded:
-    """The engine that routes for real, told what it was told."""
+    """The engine that routes for real, told what it was told: a queue for each pool, one after the other."""
 
     name = "recorded"
 
@@ -104,55 +119,69 @@ class _AsRecorded:
         self,
         told: Mapping[str, WaitingCase],
         staff: Mapping[str, AgentCapacity],
-        policy: RoutingPolicy,
+        policies: PoolPolicies,
         success: SuccessModel,
     ) -> None:
         self._told = told
         self._staff = staff
-        self._policy = policy
+        self._policies = policies
         self._success = success
-        self._queue = WaitingQueue()
+        self._queues: dict[str, WaitingQueue] = {}
 
     def arrived(self, case: TraceCase) -> None:
-        self._queue.add(self._told[case.case_id])
+        self._queues.setdefault(case.pool, WaitingQueue()).add(self._told[case.case_id])
 
     def left(self, case: TraceCase) -> None:
-        self._queue.remove(case.case_id)
+        self._queues[case.pool].remove(case.case_id)
 
     def choose(self, staff: Sequence[Staffer], now: datetime) -> tuple[Sequence[Choice], datetime | None]:
-        agents = [
-            replace(
-                self._staff[staffer.agent.agent_id],
-                load=staffer.load,
-                channel_load=dict(staffer.channel_load),
-                last_assigned_at=staffer.last_assigned_at,
-                freed_lately=spared_until(staffer, self._policy.waiting) > now,
-            )
-            for staffer in staff
-        ]
-        answer = match(self._queue, agents, self._policy, self._success, now)
-        looks = [answer.next_change_at, next_look(staff, self._policy.waiting, now)]
-        look_at = min((look for look in looks if look is not None), default=None)
-        return [Choice(one.conversation_id, one.agent_id) for one in answer.decisions], look_at
+        choices: list[Choice] = []
+        looks: list[datetime | None] = []
+        agents = {staffer.agent.agent_id: self._as_now(staffer) for staffer in staff}
+        for pool, queue in sorted(self._queues.items()):
+            policy = self._policies.of(pool)
+            for staffer in staff:
+                freed = spared_until(staffer, policy.waiting) > now
+                agents[staffer.agent.agent_id] = replace(agents[staffer.agent.agent_id], freed_lately=freed)
+            answer = match(queue, list(agents.values()), policy, self._success, now)
+            for decision in answer.decisions:
+                choices.append(Choice(decision.conversation_id, decision.agent_id))
+                agents[decision.agent_id] = _with_one_more(agents[decision.agent_id], decision.case, now)
+            looks += [answer.next_change_at, next_look(staff, policy.waiting, now)]
+        return choices, min((look for look in looks if look is not None), default=None)
+
+    def _as_now(self, staffer: Staffer) -> AgentCapacity:
+        return replace(
+            self._staff[staffer.agent.agent_id],
+            load=staffer.load,
+            channel_load=dict(staffer.channel_load),
+            last_assigned_at=staffer.last_assigned_at,
+        )
+
+
+def _with_one_more(agent: AgentCapacity, case: WaitingCase, now: datetime) -> AgentCapacity:
+    """The agent as the next pool finds them."""
+    held = {**agent.channel_load, case.channel: agent.channel_load.get(case.channel, 0) + 1}
+    return replace(agent, load=agent.load + case.units, channel_load=held, last_assigned_at=now)
 
 
 def compare(
     cases: Sequence[RecordedCase],
     agents: Sequence[RecordedAgent],
     other_agents: Sequence[RecordedAgent],
-    policy: RoutingPolicy,
-    other_policy: RoutingPolicy,
+    policies: PoolPolicies,
+    other_policies: PoolPolicies,
     success: SuccessModel,
 ) -> Comparison:
-    """The recorded cases by their own policy and staff, and by the other ones.
+    """The recorded cases by their own policies and staff, and by the other ones.
 
     Raises:
         ValueError: there are no cases, or nobody to take them.
     """
     if not cases or not agents or not other_agents:
         raise ValueError("nothing to replay: it takes recorded decisions and agents who were online")
-    present = _run(cases, agents, policy, success)
-    other = _run(cases, other_agents, other_policy, success)
+    present = _run(cases, agents, policies, success)
+    other = _run(cases, other_agents, other_policies, success)
     before = {outcome.case.case_id: outcome for outcome in present.outcomes}
     after = {outcome.case.case_id: outcome for outcome in other.outcomes}
     changed = []
@@ -176,7 +205,7 @@ def compare(
 
 
 def _run(
-    cases: Sequence[RecordedCase], agents: Sequence[RecordedAgent], policy: RoutingPolicy, success: SuccessModel
+    cases: Sequence[RecordedCase], agents: Sequence[RecordedAgent], policies: PoolPolicies, success: SuccessModel
 ) -> Run:
     # Of one conversation two stays may wait at once in another world: the stay is what the engine is told apart.
     told = {one.case_id: replace(one.told, conversation_id=one.case_id) for one in cases}
@@ -197,7 +226,7 @@ def _run(
             for one in agents
         ),
     )
-    return simulate(trace, _AsRecorded(told, staff, policy, success))
+    return simulate(trace, _AsRecorded(told, staff, policies, success))
 
 
 def _trace_case(one: RecordedCase) -> TraceCase:

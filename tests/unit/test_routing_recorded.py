@@ -8,13 +8,14 @@ from domain.routing.model import AgentCapacity, SkillNeed, WaitingCase
 from domain.routing.policy import RoutingPolicy, WideningStep
 from domain.routing.presets import tickets
 from domain.routing.success import SuccessLearner
-from simulator.routing.recorded import RecordedAgent, RecordedCase, compare
+from simulator.routing.recorded import PoolPolicies, RecordedAgent, RecordedCase, compare
 from simulator.routing.trace import Presence
 from storage.ledger.routing_history import DecidedCase
-from workers.replay import NothingToReplayError, other_staff, read_policy, recorded_cases
+from workers.replay import NothingToReplayError, other_policies, other_staff, read_policy, recorded_cases
 
 NINE = datetime(2026, 3, 2, 9, tzinfo=UTC)
 NOTHING_LEARNED = SuccessLearner().model()
+USUAL = PoolPolicies(RoutingPolicy())
 MINUTE = timedelta(minutes=1)
 
 
@@ -36,7 +37,7 @@ def online(name: str, **changes: object) -> RecordedAgent:
 
 def test_a_period_under_its_own_policy_and_staff_changes_nothing() -> None:
     cases, staff = [stay("a", 0), stay("b", 5), stay("c", 30)], [online("ann"), online("bob")]
-    same = compare(cases, staff, staff, RoutingPolicy(), RoutingPolicy(), NOTHING_LEARNED)
+    same = compare(cases, staff, staff, USUAL, USUAL, NOTHING_LEARNED)
     assert same.changed == ()
     assert same.present == same.other
     assert same.recorded.mean_wait == pytest.approx(10)
@@ -47,7 +48,7 @@ def test_one_agent_fewer_makes_customers_wait_and_miss_their_promise() -> None:
     promised = NINE + timedelta(minutes=2)
     cases = [stay("a", 0), stay("b", 5, next_breach_at=promised)]
     staff = [online("ann"), online("bob")]
-    fewer = compare(cases, staff, staff[:1], RoutingPolicy(), RoutingPolicy(), NOTHING_LEARNED)
+    fewer = compare(cases, staff, staff[:1], USUAL, USUAL, NOTHING_LEARNED)
     assert (fewer.present.on_time, fewer.other.on_time) == (1.0, 0.0)
     (changed,) = fewer.changed
     assert (changed.conversation_id, changed.agent, changed.other_agent) == ("b", "bob", "ann")
@@ -58,15 +59,37 @@ def test_another_policy_is_asked_at_the_instants_at_which_it_widens() -> None:
     cases = [stay("a", 0, required_skills=(SkillNeed("billing", 3),))]
     staff = [online("ann", skills={"billing": 2})]
     widening = RoutingPolicy(widening=(WideningStep(timedelta(seconds=90), 1),))
-    never = compare(cases, staff, staff, RoutingPolicy(), widening, NOTHING_LEARNED)
+    never = compare(cases, staff, staff, USUAL, PoolPolicies(widening), NOTHING_LEARNED)
     assert (never.present.taken, never.other.taken) == (0, 1)
     assert never.other.mean_wait == 90
+
+
+def test_each_pool_is_replayed_under_its_own_policy_and_shared_agents_are_given_once() -> None:
+    needs = (SkillNeed("billing", 3),)
+    cases = [stay("a", 0, pool="hotline", required_skills=needs), stay("b", 0, required_skills=needs)]
+    staff = [online("ann", pools=("support", "hotline"), skills={"billing": 2})]
+    widening = RoutingPolicy(widening=(WideningStep(timedelta(seconds=90), 1),))
+    one = compare(cases, staff, staff, USUAL, PoolPolicies(RoutingPolicy(), {"hotline": widening}), NOTHING_LEARNED)
+    assert {case.case_id: case.other_agent for case in one.changed} == {"a": "ann"}
+    both = compare(cases, staff, staff, USUAL, PoolPolicies(widening), NOTHING_LEARNED)
+    assert sorted(case.other_wait for case in both.changed if case.other_wait is not None) == [90, 390]
+
+
+def test_policies_are_asked_for_all_pools_or_for_one() -> None:
+    present = PoolPolicies(RoutingPolicy(version="now"), {"hotline": RoutingPolicy(version="calls now")})
+    assert other_policies(present, []) == present
+    assert other_policies(present, ["tickets"]) == PoolPolicies(tickets())
+    mixed = other_policies(present, ["back_office=tickets"])
+    assert mixed.versions == ("now", "tickets-1", "calls now")
+    assert [mixed.of(pool).version for pool in ("hotline", "back_office", "new")] == ["calls now", "tickets-1", "now"]
+    with pytest.raises(NothingToReplayError, match="two policies are asked for hotline"):
+        other_policies(present, ["hotline=tickets", "hotline=live_calls"])
 
 
 def test_ceilings_and_what_an_agent_already_holds_are_kept_while_it_is_replayed() -> None:
     cases = [stay("a", 0), stay("b", 1)]
     staff = [online("ann", capacity=100, channel_ceilings={"web_chat": 1})]
-    held = compare(cases, staff, staff, RoutingPolicy(), RoutingPolicy(), NOTHING_LEARNED)
+    held = compare(cases, staff, staff, USUAL, USUAL, NOTHING_LEARNED)
     assert held.present.taken == 2
     assert held.present.mean_wait == pytest.approx(299 / 2)
 
@@ -115,4 +138,4 @@ def test_a_policy_file_is_read_back_as_printed_and_a_misspelt_knob_is_refused(tm
 
 def test_nothing_recorded_is_said_and_not_simulated() -> None:
     with pytest.raises(ValueError, match="nothing to replay"):
-        compare([], [online("ann")], [online("ann")], RoutingPolicy(), RoutingPolicy(), NOTHING_LEARNED)
+        compare([], [online("ann")], [online("ann")], USUAL, USUAL, NOTHING_LEARNED)
