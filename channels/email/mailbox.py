@@ -66,6 +66,8 @@ class Mailbox:
         self._connection = opened.connection
         self._uid_validity = opened.uid_validity
         self._tells_of_mail = opened.tells_of_mail
+        self._mails_told_of = 0
+        self._told_meanwhile = False
         self._thread = thread
 
     @classmethod
@@ -92,6 +94,8 @@ class Mailbox:
 
     async def wait_for_mail(self) -> None:
         """Return when the server tells of a change, at the latest after the account's poll interval."""
+        if self._told_meanwhile:
+            return
         if self._tells_of_mail:
             await _answer(self._thread, self._idle)
         else:
@@ -109,13 +113,23 @@ class Mailbox:
         last_uid = cursor.last_uid if cursor is not None and cursor.uid_validity == validity else 0
         # A server may show a connection what came since only after a command that asks for nothing else.
         self._connection.client.noop()
+        self._hear_of_mail()
         # A range up to `*` always holds the last message, also when its UID is lower (RFC 9051, section 6.4.8).
         uids = sorted(uid for uid in map(int, self._connection.uids(f"UID {last_uid + 1}:*", None)) if uid > last_uid)
+        # What comes while the server searches is not found, and told with the answer: it is not told again.
+        self._told_meanwhile = self._hear_of_mail()
         uids = self._fitting(uids[:_BATCH_MESSAGES])
         if not uids:
             return MailBatch((), MailboxCursor(validity, last_uid))
         # Somebody may have deleted one since the search: it is passed over, and so is its UID.
         return MailBatch(tuple(self._fetched(uids)), MailboxCursor(validity, uids[-1]))
+
+    def _hear_of_mail(self) -> bool:
+        """Whether the server's latest answers tell of more mail than those before."""
+        before = self._mails_told_of
+        told = self._connection.client.response("EXISTS")[1]
+        self._mails_told_of = next((int(count) for count in reversed(told) if count is not None), before)
+        return self._mails_told_of > before
 
     def _end(self) -> MailboxCursor:
         self._connection.client.noop()

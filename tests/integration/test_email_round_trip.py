@@ -18,6 +18,7 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from imap_tools import BaseMailBox
 
 from channels.adapter import DeliveryFailed, DeliveryRefused, InboundMessage, OutboundMessage
 from channels.email.mailbox import MailBatch, MailboxCursor, MailboxUnreachable, new_mail, open_mailbox
@@ -188,6 +189,25 @@ async def test_mail_that_came_just_before_the_wait_ends_it(account: EmailAccount
     async with open_mailbox(replace(account, poll_interval=timedelta(minutes=5))) as mailbox:
         cursor = (await mailbox.mail_after(None)).cursor
         await write(account, 1)
+        async with asyncio.timeout(30):
+            await mailbox.wait_for_mail()
+        assert ids(await mailbox.mail_after(cursor), account) == ["<1@cust.example>"]
+
+
+async def test_mail_that_comes_while_the_server_searches_is_not_waited_for(
+    account: EmailAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, search = asyncio.get_running_loop(), BaseMailBox.uids
+
+    def late(*asked: object) -> list[str]:
+        monkeypatch.undo()
+        asyncio.run_coroutine_threadsafe(write(account, 1), loop).result()
+        return search(*asked)  # type: ignore[arg-type] # as it was asked
+
+    async with open_mailbox(replace(account, poll_interval=timedelta(minutes=5))) as mailbox:
+        cursor = (await mailbox.mail_after(None)).cursor
+        monkeypatch.setattr(BaseMailBox, "uids", late)
+        assert (await mailbox.mail_after(cursor)).mails == ()
         async with asyncio.timeout(30):
             await mailbox.wait_for_mail()
         assert ids(await mailbox.mail_after(cursor), account) == ["<1@cust.example>"]
