@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -42,7 +42,7 @@ class Floor:
 
     database: Database
     client: Client
-    _relay: asyncio.Task[None] | None = None
+    _relay: asyncio.Task[None] | None = field(default=None, init=False)
 
     def start_relay(self) -> None:
         self._relay = asyncio.create_task(Relay(self.database, self.client).run())
