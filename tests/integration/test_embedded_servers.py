@@ -10,9 +10,9 @@ import pytest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
+from tests.integration.servers_alone import postgres_alone, temporal_alone
 from workers.embedded.errors import DataUnusable
-from workers.embedded.postgres import EmbeddedPostgres
-from workers.embedded.temporal import EmbeddedTemporal
+from workers.embedded.postgres import DATABASE
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("embedded_servers")]
 
@@ -21,17 +21,17 @@ PRIORITY = SearchAttributeKey.for_int("BatonPriority")
 
 
 async def test_committed_rows_survive_a_kill_and_a_restart(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(tmp_path) as postgres:
-        url = postgres.url
+    async with postgres_alone(tmp_path) as (postgres, supervisor):
+        url = postgres.url(DATABASE)
         async with await psycopg.AsyncConnection.connect(url) as connection:
             await connection.execute("CREATE TABLE note (text text)")
             await connection.execute("INSERT INTO note VALUES ('before the kill')")
-        await postgres.kill()
-        await postgres.wait_ready()
+        await supervisor.kill("postgres")
+        await supervisor.wait_ready("postgres")
         async with await psycopg.AsyncConnection.connect(url) as connection:
             await connection.execute("INSERT INTO note VALUES ('after the kill')")
-    async with EmbeddedPostgres(tmp_path) as postgres:
-        assert postgres.url == url
+    async with postgres_alone(tmp_path) as (postgres, _):
+        assert postgres.url(DATABASE) == url
         async with await psycopg.AsyncConnection.connect(url) as connection:
             rows = await (await connection.execute("SELECT text FROM note ORDER BY text")).fetchall()
             durable = await (await connection.execute("SHOW synchronous_commit")).fetchone()
@@ -40,8 +40,8 @@ async def test_committed_rows_survive_a_kill_and_a_restart(tmp_path: Path) -> No
 
 
 async def test_postgres_wants_the_password_and_hides_it(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(tmp_path) as postgres:
-        user, _, place = postgres.url.rpartition("@")
+    async with postgres_alone(tmp_path) as (postgres, _):
+        user, _, place = postgres.url(DATABASE).rpartition("@")
         stranger = f"{user.rpartition(':')[0]}:guess@{place}"
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             await psycopg.AsyncConnection.connect(stranger)
@@ -50,7 +50,7 @@ async def test_postgres_wants_the_password_and_hides_it(tmp_path: Path) -> None:
 
 
 async def test_a_lock_file_whose_number_went_to_another_program_does_not_stop_postgres(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(tmp_path):
+    async with postgres_alone(tmp_path):
         pass
     # As after a crash of the machine: the number in the file is now that of a program of the same user.
     lock = tmp_path / "postgres" / "postmaster.pid"
@@ -58,8 +58,8 @@ async def test_a_lock_file_whose_number_went_to_another_program_does_not_stop_po
     as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
     other = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE, cwd="/", **as_owner)
     lock.write_text(f"{other.pid}\n{lock.parent}\n")
-    async with EmbeddedPostgres(tmp_path) as postgres:
-        await (await psycopg.AsyncConnection.connect(postgres.url)).close()
+    async with postgres_alone(tmp_path) as (postgres, _):
+        await (await psycopg.AsyncConnection.connect(postgres.url(DATABASE))).close()
     assert other.returncode is None
     other.kill()
     await other.wait()
@@ -70,13 +70,13 @@ async def test_data_of_an_unknown_postgres_is_left_alone(tmp_path: Path) -> None
     data.mkdir()
     (data / "PG_VERSION").write_text("9\n")
     with pytest.raises(DataUnusable, match="was written by PostgreSQL 9"):
-        async with EmbeddedPostgres(tmp_path):
+        async with postgres_alone(tmp_path):
             pass
     assert [file.name for file in data.iterdir()] == ["PG_VERSION"]
 
 
 async def test_workflows_and_signals_survive_a_kill_and_a_restart(tmp_path: Path) -> None:
-    async with EmbeddedTemporal(tmp_path, search_attributes={"BatonPool": "Keyword"}, quick_stop=True) as temporal:
+    async with temporal_alone(tmp_path, {"BatonPool": "Keyword"}) as (temporal, supervisor):
         address = temporal.address
         client = await Client.connect(address)
         handle = await client.start_workflow(
@@ -87,13 +87,13 @@ async def test_workflows_and_signals_survive_a_kill_and_a_restart(tmp_path: Path
             search_attributes=TypedSearchAttributes([SearchAttributePair(POOL, "billing")]),
         )
         await handle.signal("message_received", "before the kill")
-        await temporal.kill()
-        await temporal.wait_ready()
+        await supervisor.kill("temporal")
+        await supervisor.wait_ready("temporal")
         client = await Client.connect(temporal.address)
         await client.get_workflow_handle("conversation/con_1").signal("message_received", "after the kill")
     # A later version registers one more search attribute on the same data.
     grown = {"BatonPool": "Keyword", "BatonPriority": "Int"}
-    async with EmbeddedTemporal(tmp_path, search_attributes=grown, quick_stop=True) as temporal:
+    async with temporal_alone(tmp_path, grown) as (temporal, _):
         assert temporal.address == address
         client = await Client.connect(temporal.address)
         history = await client.get_workflow_handle("conversation/con_1").fetch_history()
@@ -112,8 +112,8 @@ async def test_workflows_and_signals_survive_a_kill_and_a_restart(tmp_path: Path
 
 
 async def test_a_search_attribute_of_another_type_is_refused(tmp_path: Path) -> None:
-    async with EmbeddedTemporal(tmp_path, search_attributes={"BatonPool": "KeywordList"}, quick_stop=True):
+    async with temporal_alone(tmp_path, {"BatonPool": "KeywordList"}):
         pass
     with pytest.raises(DataUnusable, match="BatonPool is keywordlist"):
-        async with EmbeddedTemporal(tmp_path, search_attributes={"BatonPool": "Int"}, quick_stop=True):
+        async with temporal_alone(tmp_path, {"BatonPool": "Int"}):
             pass

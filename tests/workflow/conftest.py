@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+import httpx
 import pytest
 from psycopg.types.json import Jsonb
 from temporalio.client import Client, WorkflowHandle
@@ -14,6 +15,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.conversation_steps import ConversationSteps
 from activities.deliver import Deliveries
+from api.app import create_app
+from api.context import ApiContext
 from channels.addresses import normal_address
 from domain.channels import Channel, MessageKind
 from intelligence.model_store import ModelStore
@@ -22,7 +25,9 @@ from intelligence.triage import MessageTriage
 from storage.database import Database
 from storage.ids import new_id
 from storage.ledger.intake import Intake, TakenIn, take_in
+from storage.migrate import key_digest
 from storage.sealed_box import SealedBox
+from storage.tables import ApiKey
 from workers.dispatcher_process import dispatcher_worker, start_dispatchers
 from workers.relay import Relay
 from workers.worker_process import conversation_worker
@@ -203,3 +208,22 @@ async def floor(database: Database, temporal: Client, triage: MessageTriage) -> 
         async for running in client.list_workflows("ExecutionStatus = 'Running'"):
             await client.get_workflow_handle(running.id, run_id=running.run_id).terminate("the test is over")
         await started.stop_relay()
+
+
+async def key_of(database: Database, agent_id: str) -> dict[str, str]:
+    """The header of a key that the agent is given."""
+    async with database.session() as session:
+        session.add(ApiKey(id=f"key_{agent_id}", role="agent", digest=key_digest(f"bt_{agent_id}"), agent_id=agent_id))
+    return {"Authorization": f"Bearer bt_{agent_id}"}
+
+
+@pytest.fixture
+async def desk(floor: Floor) -> AsyncIterator[httpx.AsyncClient]:
+    """The API of the floor."""
+
+    async def reachable() -> Client:
+        return floor.client
+
+    transport = httpx.ASGITransport(create_app(ApiContext(floor.database, reachable, b"0123456789abcdef" * 2)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://baton") as client:
+        yield client

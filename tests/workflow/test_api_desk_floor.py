@@ -1,35 +1,10 @@
 """The desk over HTTP on a running floor: what the workflows answer is what the agent is told."""
 
-from collections.abc import AsyncIterator
-
 import httpx
-import pytest
-from temporalio.client import Client
 
-from api.app import create_app
-from api.context import ApiContext
-from storage.database import Database
-from storage.migrate import key_digest
-from storage.tables import ApiKey
-from tests.workflow.conftest import Floor
+from tests.workflow.conftest import Floor, key_of
 
 ASK = "I was charged twice for my invoice, please refund me"
-
-
-async def key_of(database: Database, agent_id: str) -> dict[str, str]:
-    async with database.session() as session:
-        session.add(ApiKey(id=f"key_{agent_id}", role="agent", digest=key_digest(f"bt_{agent_id}"), agent_id=agent_id))
-    return {"Authorization": f"Bearer bt_{agent_id}"}
-
-
-@pytest.fixture
-async def desk(floor: Floor) -> AsyncIterator[httpx.AsyncClient]:
-    async def reachable() -> Client:
-        return floor.client
-
-    transport = httpx.ASGITransport(create_app(ApiContext(floor.database, reachable, b"0123456789abcdef" * 2)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://baton") as client:
-        yield client
 
 
 async def test_an_agent_works_through_a_conversation_over_http(floor: Floor, desk: httpx.AsyncClient) -> None:

@@ -1,33 +1,19 @@
 """Ladder, alerts, escalation, endings and waking over HTTP on a running floor."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import httpx
-import pytest
 from psycopg.types.json import Jsonb
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus
 
-from api.app import create_app
-from api.context import ApiContext
 from storage.ledger.intake import TakenIn
 from storage.violations import violations
 from tests.conftest import ADMIN_KEY, SUPERVISOR_KEY
-from tests.workflow.conftest import Floor
-from tests.workflow.test_api_desk_floor import ASK, key_of
+from tests.workflow.conftest import Floor, key_of
+from tests.workflow.test_api_desk_floor import ASK
 
 ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
 SUPERVISOR = {"Authorization": f"Bearer {SUPERVISOR_KEY}"}
-
-
-@pytest.fixture
-async def desk(floor: Floor) -> AsyncIterator[httpx.AsyncClient]:
-    async def reachable() -> Client:
-        return floor.client
-
-    transport = httpx.ASGITransport(create_app(ApiContext(floor.database, reachable, b"0123456789abcdef" * 2)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://baton") as client:
-        yield client
 
 
 async def policy(desk: httpx.AsyncClient, targets: dict[str, float], ladder: list[dict[str, object]] | None) -> str:

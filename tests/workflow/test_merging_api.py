@@ -1,31 +1,14 @@
 """Merge, undo and split over HTTP on a running floor."""
 
-from collections.abc import AsyncIterator
-
 import httpx
-import pytest
-from temporalio.client import Client
 
-from api.app import create_app
-from api.context import ApiContext
 from domain.channels import Channel
 from storage.migrate import key_digest
 from storage.tables import ApiKey
 from storage.violations import violations
-from tests.workflow.conftest import Floor
-from tests.workflow.test_api_desk_floor import key_of
+from tests.workflow.conftest import Floor, key_of
 from tests.workflow.test_conversation_floor import accepted
 from workflows.search_attributes import MERGED_INTO
-
-
-@pytest.fixture
-async def desk(floor: Floor) -> AsyncIterator[httpx.AsyncClient]:
-    async def reachable() -> Client:
-        return floor.client
-
-    transport = httpx.ASGITransport(create_app(ApiContext(floor.database, reachable, b"0123456789abcdef" * 2)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://baton") as client:
-        yield client
 
 
 async def test_an_agent_merges_undoes_and_splits(floor: Floor, desk: httpx.AsyncClient) -> None:

@@ -1,6 +1,5 @@
 """A real PostgreSQL from a wheel, run as a child process."""
 
-import asyncio
 import os
 import shutil
 import signal
@@ -10,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
 import psycopg
@@ -23,7 +21,7 @@ from workers.embedded.directory import DataDirectory, write_private
 from workers.embedded.errors import DataUnusable
 from workers.embedded.ports import HOST
 from workers.embedded.postgres_wheel import BINARIES, NEWEST
-from workers.embedded.supervisor import Child, Supervisor
+from workers.embedded.supervisor import Child
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -49,11 +47,10 @@ SETTINGS: Final[Mapping[str, str]] = {
 class PostgresServer:
     """The data of one PostgreSQL and the command that serves it."""
 
-    def __init__(self, directory: DataDirectory, port: int, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, directory: DataDirectory, port: int) -> None:
         self._directory = directory
         self._data = directory.postgres
         self._port = port
-        self._settings = {**SETTINGS, **(settings or {})}
         self._account: Account | None = None
 
     def url(self, database: str = DATABASE) -> str:
@@ -74,7 +71,7 @@ class PostgresServer:
     def child(self) -> Child:
         """The server as a child to supervise; call after `prepare`."""
         listen = {"listen_addresses": HOST, "port": str(self._port), "unix_socket_directories": ""}
-        options = [part for key, value in {**self._settings, **listen}.items() for part in ("-c", f"{key}={value}")]
+        options = [part for key, value in {**SETTINGS, **listen}.items() for part in ("-c", f"{key}={value}")]
         return Child(
             name="postgres",
             argv=[str(self._binaries / "postgres"), "-D", str(self._data), *options],
@@ -174,55 +171,6 @@ class PostgresServer:
             if psutil.Process(pid).name() != "postgres":
                 lock.unlink()
                 log.warning("removed the lock file of a killed server", lock=str(lock), pid=pid)
-
-
-class EmbeddedPostgres:
-    """A supervised PostgreSQL alone in a data directory, for tests and tools."""
-
-    def __init__(self, data: Path, *, settings: Mapping[str, str] | None = None) -> None:
-        self._directory = DataDirectory(data)
-        self._settings = settings
-        self._supervisor = Supervisor(self._directory)
-        self._server: PostgresServer | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it listens, with user, password and database."""
-        return self.url_of(DATABASE)
-
-    def url_of(self, database: str) -> str:
-        if self._server is None:
-            raise RuntimeError("PostgreSQL was not started")
-        return self._server.url(database)
-
-    async def start(self) -> None:
-        ports = await self._supervisor.open()
-        self._server = PostgresServer(self._directory, ports.port("postgres"), settings=self._settings)
-        await asyncio.to_thread(self._server.prepare)
-        await self._supervisor.start([self._server.child()])
-
-    async def stop(self) -> None:
-        await self._supervisor.stop()
-
-    async def kill(self) -> None:
-        """Kill -9 it; it comes back by itself, see `wait_ready`."""
-        await self._supervisor.kill("postgres")
-
-    async def wait_ready(self) -> None:
-        await self._supervisor.wait_ready("postgres")
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
 
 
 def _environment() -> dict[str, str]:

@@ -7,8 +7,7 @@ import sysconfig
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import httpx
 import msgspec
@@ -16,7 +15,7 @@ import msgspec
 from workers.embedded.directory import DataDirectory
 from workers.embedded.errors import DataUnusable, EmbeddedStackError
 from workers.embedded.ports import HOST, PortBook
-from workers.embedded.supervisor import Child, Supervisor
+from workers.embedded.supervisor import Child
 
 NAMESPACE: Final = "default"
 # Two to three times the default's throughput, and no acknowledged signal is lost at kill -9.
@@ -136,75 +135,6 @@ class TemporalServer:
         except httpx.TransportError:
             return False
         return answer.status_code == httpx.codes.OK
-
-
-class EmbeddedTemporal:
-    """A supervised Temporal server alone in a data directory, for tests and tools."""
-
-    def __init__(
-        self,
-        data: Path,
-        *,
-        search_attributes: Mapping[str, str] | None = None,
-        dynamic_config: Mapping[str, str] | None = None,
-        quick_stop: bool = False,
-    ) -> None:
-        self._directory = DataDirectory(data)
-        self._search_attributes = search_attributes or {}
-        self._dynamic_config = dynamic_config
-        self._quick_stop = quick_stop
-        self._supervisor = Supervisor(self._directory)
-        self._server: TemporalServer | None = None
-
-    @property
-    def address(self) -> str:
-        """Where clients and workers connect."""
-        return self._started.address
-
-    @property
-    def ui_url(self) -> str:
-        return self._started.ui_url
-
-    async def start(self) -> None:
-        ports = await self._supervisor.open()
-        self._server = TemporalServer(
-            self._directory,
-            ports,
-            search_attributes=self._search_attributes,
-            dynamic_config=self._dynamic_config,
-            quick_stop=self._quick_stop,
-        )
-        await self._supervisor.start([self._server.child()])
-        await self._server.register_search_attributes()
-
-    async def stop(self) -> None:
-        await self._supervisor.stop()
-
-    async def kill(self) -> None:
-        """Kill -9 it; it comes back by itself, see `wait_ready`."""
-        await self._supervisor.kill("temporal")
-
-    async def wait_ready(self) -> None:
-        await self._supervisor.wait_ready("temporal")
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-    @property
-    def _started(self) -> TemporalServer:
-        if self._server is None:
-            raise RuntimeError("Temporal was not started")
-        return self._server
 
 
 def _binary() -> Path:
