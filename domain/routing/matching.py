@@ -31,7 +31,7 @@ from domain.routing.preferences import settle_preferences
 from domain.routing.queue import NEVER, NO_AGENT, QueueSnapshot, WaitingQueue, micros, micros_of
 from domain.routing.record import decided_cases, unmatched_cases
 from domain.routing.shortlist import shortlist
-from domain.routing.spare import without_the_last
+from domain.routing.spare import kept_until, without_the_last
 from domain.routing.utility import Utility
 
 Floats = NDArray[np.float64]
@@ -78,10 +78,19 @@ def match(
     left = np.flatnonzero(found.agent == NOBODY)
     put_off = frozenset(left[(server[left] != NOBODY) & (server[left] < size)].tolist())
     soon = {forecast.agent_id: forecast.at for forecast in reversed(coming)}
+    places = [kept_until(utility.roster.agents[server[case]], policy.waiting) for case in put_off]
+    kept = min((at for at in places if at is not None and at > now), default=None)
     return Matching(
         decisions,
         unmatched_cases(queue.cases, left, eligible, waits_for, put_off),
-        _next_change(queue, left, waits_for, soon, policy, found.active, now),
+        min(
+            (
+                at
+                for at in (_next_change(queue, left, waits_for, soon, policy, found.active, now), kept)
+                if at is not None
+            ),
+            default=None,
+        ),
         score,
     )
 

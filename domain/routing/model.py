@@ -112,9 +112,8 @@ class AgentCapacity:
     `accepts` holds the channels the presence lets through; with `transfers_only` just the cases that name the agent.
     `preferences` maps an intent, product or segment to how much the agent wants such cases (-1 to 1).
     `cost_per_case` is in the policy's cost unit. `recent_hard_cases` and `time_at_full_load` feed the burn-out guard.
-    `pace` is the agent's time over everybody's on the same kinds of case. `freed_lately` says that room
-    came back, or the agent came online, less than the policy's `spare_for` ago: whoever asks tells it, and asks again
-    when that has passed.
+    `pace` is the agent's time over everybody's on the same kinds of case. `freed_at` is
+    when room last came back to them or they came online, None where that is not known.
     """
 
     agent_id: str
@@ -135,7 +134,7 @@ class AgentCapacity:
     recent_hard_cases: int = 0
     time_at_full_load: timedelta = timedelta()
     pace: float = 1.0
-    freed_lately: bool = False
+    freed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,13 @@
 """The last free place: kept for a short while for who comes next and can still be answered in time."""
 
+from datetime import datetime
+
 import numpy as np
 from numpy.typing import NDArray
 
 from domain.routing.assignment import NOBODY
+from domain.routing.model import AgentCapacity
+from domain.routing.policy import WaitingWorth
 from domain.routing.queue import micros
 from domain.routing.utility import Utility
 
@@ -21,15 +25,24 @@ def without_the_last(agent: Ints, utility: Utility) -> Ints:
     if utility.policy.waiting.spare_below <= 0:
         return agent
     roster, queue, kept = utility.roster, utility.queue, agent.copy()
+    waiting = utility.policy.waiting
     taken = np.flatnonzero(agent != NOBODY)
     left = roster.free.copy()
     np.subtract.at(left, agent[taken], queue.units[taken])
     for case in _can_be_put_off(taken, utility):
         place, units = agent[case], queue.units[case]
-        if roster.agents[place].freed_lately and not (_for_anyone(case, utility) & (left >= units)).any():
+        until = kept_until(roster.agents[place], waiting)
+        if until is None or until <= roster.now:
+            continue
+        if not (_for_anyone(case, utility) & (left >= units)).any():
             kept[case] = NOBODY
             left[place] += units
     return kept
+
+
+def kept_until(agent: AgentCapacity, waiting: WaitingWorth) -> datetime | None:
+    """Until when the agent's place may be kept, where it should turn out to be the last; None for never."""
+    return None if agent.freed_at is None or waiting.spare_below <= 0 else agent.freed_at + waiting.spare_for
 
 
 def _can_be_put_off(taken: Ints, utility: Utility) -> list[int]:

@@ -14,11 +14,13 @@ from domain.routing.model import (
     ScorePart,
     SoonFree,
     SuccessModel,
+    Unmatched,
     UnmatchedReason,
     WaitingCase,
 )
 from domain.routing.policy import OverflowRule, RoutingPolicy, WideningStep
 from domain.routing.queue import WaitingQueue
+from domain.routing.spare import kept_until
 from domain.routing.utility import urgency
 
 _WHY_NOT: Final = {
@@ -99,6 +101,7 @@ def account_of(
     pressing = urgency(snapshot, alone, now, overflowing(snapshot, alone, now))
     step = sum(now - case.queued_at >= widening.after for widening in policy.widening)
     exclusions = left.exclusions if left is not None else found.decisions[0].exclusions
+    kept = _kept_no_longer(left, agents, policy, now)
     account = WaitingAccount(
         reason=None if left is None else left.reason,
         waited=now - case.queued_at,
@@ -109,11 +112,26 @@ def account_of(
         present=len(agents),
         exclusions=exclusions,
         waits_for=None if left is None else left.waits_for,
-        changes=_changes(case, standing, exclusions, soon_free, policy, now),
+        changes=_soonest_first((*kept, *_changes(case, standing, exclusions, soon_free, policy, now))),
         policy_version=policy.version,
         sentence="",
     )
     return replace(account, sentence=_sentence(account, standing))
+
+
+def _kept_no_longer(
+    left: Unmatched | None, agents: Sequence[AgentCapacity], policy: RoutingPolicy, now: datetime
+) -> tuple[Change, ...]:
+    if left is None or left.reason is not UnmatchedReason.PLACE_KEPT_FREE:
+        return ()
+    ends = [end for agent in agents if (end := kept_until(agent, policy.waiting)) is not None and end > now]
+    return (Change(min(ends), "the last free place is kept no longer"),) if ends else ()
+
+
+def _soonest_first(changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Those that have no instant at the end."""
+    timed = [(one.at, one) for one in changes if one.at is not None]
+    return (*(one for _, one in sorted(timed, key=lambda pair: pair[0])), *(one for one in changes if one.at is None))
 
 
 def _holds(rule: OverflowRule, standing: QueueStanding, now: datetime) -> bool:
@@ -145,7 +163,7 @@ def _changes(
     if policy.longest_wait is not None:
         timed.append(Change(case.queued_at + policy.longest_wait, "goes before all that have not waited so long"))
     timed += [Change(one.at, f"{one.agent_id} is likely to have room again") for one in soon_free[:1]]
-    to_come = sorted((one for one in timed if one.at is not None and now < one.at), key=lambda one: (one.at, one.what))
+    to_come = [one for one in timed if one.at is not None and now < one.at]
     open_ended = [one for one in timed if one.at is None]
     open_ended += [
         Change(None, _OTHERS_MUST_CHANGE[count.reason]) for count in exclusions if count.reason in _OTHERS_MUST_CHANGE

@@ -1,7 +1,7 @@
 """Baton's own engine as a router of the simulator."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from domain.routing.matching import takers
 from domain.routing.model import AgentCapacity, SuccessModel, WaitingCase
@@ -9,8 +9,6 @@ from domain.routing.policy import RoutingPolicy, WaitingWorth
 from domain.routing.queue import WaitingQueue
 from simulator.routing.engine import Choice, Staffer
 from simulator.routing.trace import TraceCase
-
-_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class WholeQueue:
@@ -59,22 +57,17 @@ class WholeQueue:
                 languages=staffer.agent.languages,
                 last_assigned_at=staffer.last_assigned_at,
                 pace=staffer.agent.expected_pace,
-                freed_lately=spared_until(staffer, self._policy.waiting) > now,
+                freed_at=staffer.free_since,
             )
             for staffer in staff
         ]
         pairs = takers(self._queue, agents, self._policy, self._success, now)
-        return [Choice(case_id, agent_id) for case_id, agent_id in pairs], next_look(staff, self._policy.waiting, now)
+        return [Choice(case_id, agent_id) for case_id, agent_id in pairs], _next_look(staff, self._policy.waiting, now)
 
 
-def spared_until(staffer: Staffer, waiting: WaitingWorth) -> datetime:
-    """Until when the place that came back to the agent may be kept for who comes next."""
-    return _NEVER if staffer.free_since is None else staffer.free_since + waiting.spare_for
-
-
-def next_look(staff: Sequence[Staffer], waiting: WaitingWorth, now: datetime) -> datetime | None:
+def _next_look(staff: Sequence[Staffer], waiting: WaitingWorth, now: datetime) -> datetime | None:
     """The next instant at which a place is kept no longer; None under a policy that keeps none."""
     if waiting.spare_below <= 0:
         return None
-    ends = (spared_until(staffer, waiting) for staffer in staff)
-    return min((end for end in ends if end > now), default=None)
+    freed = (staffer.free_since for staffer in staff if staffer.free_since is not None)
+    return min((at + waiting.spare_for for at in freed if at + waiting.spare_for > now), default=None)

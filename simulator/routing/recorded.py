@@ -12,7 +12,6 @@ from domain.routing.policy import RoutingPolicy
 from domain.routing.queue import WaitingQueue
 from simulator.routing.engine import Choice, Run, Staffer, simulate
 from simulator.routing.measures import gini
-from simulator.routing.ours import next_look, spared_until
 from simulator.routing.trace import Presence, Trace, TraceAgent, TraceCase
 
 _NO_TARGET = timedelta(days=3650)
@@ -139,15 +138,11 @@ class _AsRecorded:
         looks: list[datetime | None] = []
         agents = {staffer.agent.agent_id: self._as_now(staffer) for staffer in staff}
         for pool, queue in sorted(self._queues.items()):
-            policy = self._policies.of(pool)
-            for staffer in staff:
-                freed = spared_until(staffer, policy.waiting) > now
-                agents[staffer.agent.agent_id] = replace(agents[staffer.agent.agent_id], freed_lately=freed)
-            answer = match(queue, list(agents.values()), policy, self._success, now)
+            answer = match(queue, list(agents.values()), self._policies.of(pool), self._success, now)
             for decision in answer.decisions:
                 choices.append(Choice(decision.conversation_id, decision.agent_id))
                 agents[decision.agent_id] = _with_one_more(agents[decision.agent_id], decision.case, now)
-            looks += [answer.next_change_at, next_look(staff, policy.waiting, now)]
+            looks.append(answer.next_change_at)
         return choices, min((look for look in looks if look is not None), default=None)
 
     def _as_now(self, staffer: Staffer) -> AgentCapacity:
@@ -156,6 +151,7 @@ class _AsRecorded:
             load=staffer.load,
             channel_load=dict(staffer.channel_load),
             last_assigned_at=staffer.last_assigned_at,
+            freed_at=staffer.free_since,
         )
 
 

@@ -65,7 +65,8 @@ cross join lateral (
 order by agent.id, latest.started_at desc
 """
 _FREED: Final = """
-select agent_id from assignments where agent_id = any(%(agents)s) and ended_at > %(since)s group by agent_id
+select agent_id, max(ended_at) from assignments where agent_id = any(%(agents)s) and ended_at > %(since)s
+group by agent_id
 """
 _LIVE: Final = """
 select a.agent_id, a.units, a.started_at, a.channel, c.intent, c.customer_id,
@@ -139,14 +140,14 @@ class AgentReader:
             rows += await _agents(connection, _OTHERS, {**asked, "locked": locked})
         loads = await _channel_loads(connection, [row.id for row in rows if interrupting or row.channel_ceilings])
         in_a_row = await self._hard_in_a_row(connection, locked, waits, settings, now)
-        freed = await _freed_lately(connection, rows, policy, now)
+        freed = await _freed_at(connection, rows, policy, now)
         with_room = frozenset(locked)
         agents = [
             self._capacity(
                 row,
                 loads.get(row.id, {}),
                 in_a_row.get(row.id, 0),
-                freed,
+                freed.get(row.id),
                 experience.pace(row.id),
                 now,
                 is_locked=row.id in with_room,
@@ -172,9 +173,11 @@ class AgentReader:
         asked = {"pools": list(pools), "named": [] if named is None else [named], "now": now, "locked": []}
         rows = await _agents(connection, _OTHERS, asked)
         loads = await _channel_loads(connection, [row.id for row in rows if row.channel_ceilings])
-        freed = await _freed_lately(connection, rows, policy, now)
+        freed = await _freed_at(connection, rows, policy, now)
         agents = [
-            self._capacity(row, loads.get(row.id, {}), 0, freed, experience.pace(row.id), now, is_locked=True)
+            self._capacity(
+                row, loads.get(row.id, {}), 0, freed.get(row.id), experience.pace(row.id), now, is_locked=True
+            )
             for row in rows
         ]
         coming = await _soon_free(connection, [row.id for row in rows], settings, policy, experience, now)
@@ -185,7 +188,7 @@ class AgentReader:
         row: _AgentRow,
         channel_load: dict[str, int],
         hard_in_a_row: int,
-        freed: frozenset[str],
+        freed_at: datetime | None,
         pace: float,
         now: datetime,
         *,
@@ -209,7 +212,7 @@ class AgentReader:
             kind=AgentKind(row.kind),
             cost_per_case=row.cost_per_case,
             pace=pace,
-            freed_lately=row.id in freed,
+            freed_at=freed_at,
             recent_hard_cases=0 if row.kind == AgentKind.AI else hard_in_a_row,
             time_at_full_load=timedelta() if row.kind == AgentKind.AI else timedelta(seconds=row.strain_seconds),
         )
@@ -235,15 +238,16 @@ class AgentReader:
         return {agent_id: hard_cases_in_a_row(cases) for agent_id, cases in latest.items()}
 
 
-async def _freed_lately(
+async def _freed_at(
     connection: LedgerConnection, rows: Sequence[_AgentRow], policy: RoutingPolicy, now: datetime
-) -> frozenset[str]:
-    """Who came, or had a conversation end, a short while ago; asked only for a policy that keeps last places free."""
+) -> dict[str, datetime]:
+    """When who came, or had a conversation end, lately; asked only for a policy that keeps last places free."""
     if policy.waiting.spare_below <= 0:
-        return frozenset()
+        return {}
     since = now - policy.waiting.spare_for
     found = await connection.execute(_FREED, {"agents": [row.id for row in rows], "since": since})
-    return frozenset(row[0] for row in await found.fetchall()) | {row.id for row in rows if row.presence_since > since}
+    ended: dict[str, datetime] = dict(await found.fetchall())
+    return {row.id: max(ended.get(row.id, row.presence_since), row.presence_since) for row in rows}
 
 
 def _expected(rows: Sequence[_AgentRow]) -> dict[str, float]:

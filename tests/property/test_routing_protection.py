@@ -179,7 +179,7 @@ def test_a_place_is_kept_from_late_cases_only_and_never_more_than_one(
         )
         for at, (waited, work) in enumerate(calls)
     ]
-    staff = [agent(f"agent-{at}", freed_lately=lately) for at, lately in enumerate(freed_lately)]
+    staff = [agent(f"agent-{at}", freed_at=NOW if lately else None) for at, lately in enumerate(freed_lately)]
     plain = replace(live_calls(), waiting=WaitingWorth(affinity_wait=timedelta()))
     sparing = replace(plain, waiting=replace(plain.waiting, spare_below=below))
     before = {one.conversation_id: one for one in match(cases, staff, plain, NOTHING_LEARNED, NOW).decisions}

@@ -181,7 +181,7 @@ def test_one_soon_free_place_keeps_only_one_case_waiting() -> None:
 SPARING = RoutingPolicy(
     urgency=UrgencyWeights(base=0.5, priority=1.0, late=LateOrder.AFTER_PUNCTUAL), waiting=WaitingWorth(spare_below=1.2)
 )
-FREED = agent("ann", load=66, freed_lately=True)
+FREED = agent("ann", load=66, freed_at=NOW - timedelta(seconds=30))
 
 
 def late(name: str = "one", **changes: object) -> WaitingCase:
@@ -191,6 +191,7 @@ def late(name: str = "one", **changes: object) -> WaitingCase:
 def test_the_last_place_freed_lately_is_kept_from_a_late_case_of_little_urgency() -> None:
     answer = taken([late()], [FREED], SPARING)
     assert [one.reason for one in answer.unmatched] == [UnmatchedReason.PLACE_KEPT_FREE]
+    assert answer.next_change_at == NOW + timedelta(seconds=90)
     assert who([late(), waiting("in time", next_breach_at=NOW)], [FREED], SPARING) == {"in time": "ann"}
 
 
@@ -198,7 +199,7 @@ def test_the_last_place_freed_lately_is_kept_from_a_late_case_of_little_urgency(
     ("case", "staff"),
     [
         (late(), [FREED, agent("bob", load=66)]),
-        (late(), [replace(FREED, freed_lately=False)]),
+        (late(), [replace(FREED, freed_at=NOW - timedelta(minutes=2))]),
         (late(priority=1), [FREED]),
         (late(only_agent="ann"), [FREED]),
         (waiting(next_breach_at=NOW), [FREED]),
@@ -213,7 +214,7 @@ def test_nothing_else_is_put_off_for_a_last_place(case: WaitingCase, staff: list
 def test_of_two_late_cases_the_less_urgent_is_put_off_and_an_agent_for_transfers_is_no_place() -> None:
     for_transfers = agent("zoe", transfers_only=True)
     cases = [late("less"), late("more", priority=4)]
-    staff = [FREED, agent("bob", load=66, freed_lately=True), for_transfers]
+    staff = [FREED, agent("bob", load=66, freed_at=NOW - timedelta(seconds=30)), for_transfers]
     assert set(who(cases, staff, SPARING)) == {"more"}
 
 
