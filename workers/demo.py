@@ -256,7 +256,7 @@ async def _ledger(postgres_url: str) -> AsyncIterator[LedgerConnection]:
 @asynccontextmanager
 async def _mail_system(log: Path) -> AsyncIterator[MailSystem]:
     """A mail server in a process of its own; it ends with the context."""
-    password = secrets.token_urlsafe(16)
+    password = secrets.token_hex(16)
     with log.open("ab") as said:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "simulator.mail_server", "--domain", SHOP_DOMAIN, "--password", password),
@@ -269,7 +269,10 @@ async def _mail_system(log: Path) -> AsyncIterator[MailSystem]:
     try:
         if child.stdout is None:
             raise RuntimeError("the mail server's ports can't be read")
-        ports = msgspec.json.decode(await child.stdout.readline(), type=_Ports)
+        told = await child.stdout.readline()
+        if not told:
+            raise RuntimeError(f"the mail server did not start, see {log}")
+        ports = msgspec.json.decode(told, type=_Ports)
         yield MailSystem(ports.smtp_port, ports.imap_port, password, f"mx.{SHOP_DOMAIN}")
     finally:
         with suppress(ProcessLookupError):

@@ -18,15 +18,22 @@ from storage.database import Database, LedgerConnection
 
 SIGNALS_CHANNEL: Final = "baton_signals"
 
+_LOOK_AHEAD: Final = 16
+"""So many of the oldest signals are looked at for each conversation wanted, before all of them are."""
+
+# The oldest of a conversation within the oldest of all is the first that it is owed. Asking of each whether there is an
+# earlier one costs a walk over what was just taken off, again and again, for a conversation that is owed thousands.
 _FRONT: Final = """
-select s.conversation_id from signals s
-where not s.set_aside and (s.not_before is null or s.not_before <= clock_timestamp())
-  and not exists (
-      select from signals earlier
-      where earlier.conversation_id = s.conversation_id and earlier.id < s.id and not earlier.set_aside
-  )
+with oldest as materialized (
+    select id, conversation_id, not_before from signals where not set_aside order by id limit %(at_most)s
+), fronts as (
+    select distinct on (conversation_id) id, not_before from oldest order by conversation_id, id
+)
+select s.conversation_id, (select count(*) from oldest) as looked_at
+from fronts join signals s on s.id = fronts.id
+where fronts.not_before is null or fronts.not_before <= clock_timestamp()
 order by s.id
-limit %s
+limit %(conversations)s
 for update of s skip locked
 """
 _OWED: Final = """
@@ -95,11 +102,21 @@ class Claim:
 async def claim(database: Database, *, conversations: int, signals_each: int) -> AsyncIterator[Claim]:
     """Hold the lines of up to so many conversations that nobody else holds."""
     async with database.ledger.connection() as connection:
-        front = await (await connection.execute(_FRONT, (conversations,))).fetchall()
-        lines: dict[str, list[OwedSignal]] = {row[0]: [] for row in front}
+        lines: dict[str, list[OwedSignal]] = {one: [] for one in await _fronts(connection, conversations)}
         if lines:
             async with connection.cursor(row_factory=class_row(OwedSignal)) as cursor:
                 await cursor.execute(_OWED, (list(lines), signals_each))
                 async for signal in cursor:
                     lines[signal.conversation_id].append(signal)
         yield Claim(connection, lines)
+
+
+async def _fronts(connection: LedgerConnection, conversations: int) -> list[str]:
+    """Lock the first owed signal of up to so many conversations, those that wait the longest first."""
+    near = _LOOK_AHEAD * conversations
+    found = await (await connection.execute(_FRONT, {"at_most": near, "conversations": conversations})).fetchall()
+    if len(found) < conversations and (not found or found[0][1] == near):
+        # The oldest are of few conversations, or held by others: they hold nobody back who comes after them.
+        everything = {"at_most": None, "conversations": conversations}
+        found = await (await connection.execute(_FRONT, everything)).fetchall()
+    return [row[0] for row in found]

@@ -121,6 +121,23 @@ async def test_a_running_relay_is_woken_by_a_commit(database: Database, temporal
             await eventually(lambda: outbox_is_empty(database))
 
 
+async def test_a_conversation_that_is_owed_thousands_holds_nobody_back(database: Database) -> None:
+    await rows(
+        database,
+        "insert into signals (conversation_id, kind, payload, created_at, attempts, set_aside)"
+        " select 'con_storm', 'policy_changed', '{}', now(), 0, false from generate_series(1, 500) returning id",
+    )
+    for name in ("con_b", "con_c", "con_b"):
+        await owe(database, name, "policy_changed", {})
+    async with claim(database, conversations=2, signals_each=3) as first:
+        assert {name: len(line) for name, line in first.lines.items()} == {"con_storm": 3, "con_b": 2}
+        async with claim(database, conversations=2, signals_each=3) as second:
+            assert list(second.lines) == ["con_c"]
+    await rows(database, "update signals set not_before = now() + interval '1 hour' where id = 1 returning id")
+    async with claim(database, conversations=4, signals_each=3) as later:
+        assert set(later.lines) == {"con_b", "con_c"}
+
+
 async def test_two_relays_keep_the_order_of_every_conversation(
     database: Database, database_url: str, temporal: Client, eventually: Any
 ) -> None:
