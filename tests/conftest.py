@@ -30,6 +30,11 @@ ADAPTER_KEY = "bt_adapter_made-up-for-the-tests-0123456789abcdefgh"
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that at the end nobody is left waiting for one test."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 class PostgresServer:
     """A server of this test process's own, with a migrated template that new databases are copied from."""
 

@@ -602,7 +602,7 @@ def is_request(event: Event) -> bool:
     return not isinstance(event, facts)
 
 
-TestConversation = ConversationMachine.TestCase
+TestConversation = pytest.mark.long(ConversationMachine.TestCase)
 TestConversation.settings = settings(
     max_examples=800,
     stateful_step_count=40,

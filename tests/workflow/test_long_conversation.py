@@ -1,5 +1,7 @@
 """A conversation far longer than one run of a workflow may be."""
 
+import pytest
+
 from storage.violations import violations
 from tests.workflow.conftest import Floor
 from workflows.messages import Resolve, UpdateName, workflow_id
@@ -33,6 +35,7 @@ from message order by id
 """
 
 
+@pytest.mark.long
 async def test_ten_thousand_messages_pass_through_several_runs_and_none_is_lost_or_counted_twice(floor: Floor) -> None:
     taken = await floor.says("bea", "I was charged twice for my invoice, please refund me")
     await floor.sql(FLOOD, taken.conversation_id, MESSAGES - 2)

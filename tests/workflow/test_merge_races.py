@@ -122,6 +122,7 @@ async def outside(floor: Floor, database_url: str) -> AsyncIterator[Floor]:
     await database.close()
 
 
+@pytest.mark.long
 async def test_200_racing_pairs_end_as_200_conversations(
     floor: Floor, outside: Floor, capsys: pytest.CaptureFixture[str]
 ) -> None:
