@@ -2,8 +2,11 @@
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
+
+import structlog
+from psycopg.errors import QueryCanceled
 
 from domain.routing.experience import NOTHING_EXPERIENCED, Experience
 from domain.routing.model import SuccessModel
@@ -16,7 +19,11 @@ EPISODES_REMEMBERED: Final = 50_000
 CASES_REMEMBERED: Final = 20_000
 REFRESH_AFTER: Final = timedelta(seconds=5)
 RELEARN_AFTER: Final = timedelta(hours=1)
+TIMES_REMEMBERED: Final = timedelta(days=90)
 TIMES_FRESH_FOR: Final = timedelta(minutes=10)
+
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 class LearnedFromLedger:
@@ -41,8 +48,13 @@ class LearnedFromLedger:
         """How long things take, as known some minutes ago."""
         async with self._lock:
             if time.monotonic() >= self._times_fresh_until:
-                cases = await past_cases(self._database, at_most=CASES_REMEMBERED)
-                self._experience = await asyncio.to_thread(Experience.of, cases)
+                since = datetime.now(UTC) - TIMES_REMEMBERED
+                try:
+                    cases = await past_cases(self._database, since=since, at_most=CASES_REMEMBERED)
+                    self._experience = await asyncio.to_thread(Experience.of, cases)
+                except QueryCanceled as error:
+                    # Whoever waits is not to wait longer because the past takes long to read.
+                    log.warning("times_not_learned", cause=str(error))
                 self._times_fresh_until = time.monotonic() + TIMES_FRESH_FOR.total_seconds()
         return self._experience
 

@@ -1,6 +1,6 @@
 """How long cases took and how long people waited: the ended episodes of the channels on which customers stay."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from domain.channels import WAITED_ON
@@ -18,7 +18,8 @@ left join lateral (
            bool_and(a.agent_id = r.agent_id) as is_theirs
     from assignments a where a.conversation_id = r.conversation_id and a.episode = r.episode
 ) as held on true
-where r.first_channel = any(%s) and r.queued_at is not null and jsonb_array_length(r.channels) = 1
+where r.resolved_at > %(since)s and r.first_channel = any(%(channels)s) and r.queued_at is not null
+  and jsonb_array_length(r.channels) = 1
   and case r.end_reason
           when 'resolved' then held.is_over and held.is_theirs
                and coalesce(r.wrap_up_code, '') not in ('spam', 'duplicate', 'passed_on')
@@ -26,14 +27,15 @@ where r.first_channel = any(%s) and r.queued_at is not null and jsonb_array_leng
           else false
       end
 order by r.resolved_at desc, r.conversation_id desc, r.episode desc
-limit %s
+limit %(at_most)s
 """
 
 
-async def past_cases(database: Database, *, at_most: int) -> list[PastCase]:
-    """The latest `at_most` of them."""
+async def past_cases(database: Database, *, since: datetime, at_most: int) -> list[PastCase]:
+    """The latest `at_most` of those that ended after `since`."""
+    channels = [channel.value for channel in WAITED_ON]
     async with database.ledger.connection() as connection:
-        found = await connection.execute(_PAST, ([channel.value for channel in WAITED_ON], at_most))
+        found = await connection.execute(_PAST, {"since": since, "channels": channels, "at_most": at_most})
         return [
             PastCase(channel, intent, customer_id, max(wait, timedelta()), work, agent_id)
             for channel, intent, customer_id, wait, work, agent_id in await found.fetchall()

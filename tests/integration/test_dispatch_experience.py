@@ -2,14 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from psycopg.errors import QueryCanceled
+
 from activities.learned import LearnedFromLedger
-from domain.routing.experience import PastCase
+from domain.routing.experience import NOTHING_EXPERIENCED, PastCase
 from domain.routing.success import SuccessLearner
 from storage.database import Database
 from storage.ledger.matching import match_pool, take_lease
 from storage.ledger.past_cases import past_cases
 from tests.integration.dispatch_ledger import (
-    LONG_AGO,
     POOL,
     add_agent,
     add_assignment,
@@ -22,6 +24,7 @@ from tests.integration.dispatch_ledger import (
 )
 
 NOBODY_KNOWN = SuccessLearner().model()
+LAST_WEEK = datetime.now(UTC).replace(microsecond=0) - timedelta(days=7)
 
 
 async def ended(
@@ -29,13 +32,13 @@ async def ended(
 ) -> None:
     """An episode that `agent` took after 30 s for `work`; without work they hung up then."""
     await add_conversation(database, name)
-    await add_resolution(database, name, agent, code, LONG_AGO + timedelta(hours=1))
-    waited_until = LONG_AGO + timedelta(seconds=30)
+    await add_resolution(database, name, agent, code, LAST_WEEK + timedelta(hours=1))
+    waited_until = LAST_WEEK + timedelta(seconds=30)
     await rows(
         database,
         "update resolutions set first_channel = %s, channels = jsonb_build_array(%s::text), queued_at = %s,"
         " accepted_at = %s, intent = 'billing_question' where conversation_id = %s",
-        *(channel, channel, LONG_AGO, None if work is None else waited_until, name),
+        *(channel, channel, LAST_WEEK, None if work is None else waited_until, name),
     )
     if work is None:
         await rows(
@@ -70,7 +73,7 @@ async def test_work_is_that_of_one_agent_on_one_channel_and_nobodys_who_hung_up(
         database, """update resolutions set channels = '["voice", "email"]' where conversation_id = 'con_both'"""
     )
 
-    found = {case.customer_id: case for case in await past_cases(database, at_most=100)}
+    found = {case.customer_id: case for case in await past_cases(database, since=LAST_WEEK, at_most=100)}
 
     half = timedelta(seconds=30)
     assert found == {
@@ -104,3 +107,16 @@ async def test_calls_go_to_the_quick_and_the_decision_tells_the_work_that_was_ex
     )
     assert expected is not None
     assert "PT2" in expected  # near the four minutes of the mean
+
+
+async def test_a_past_that_takes_too_long_to_read_holds_no_dispatcher_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def too_long(*_: object, **__: object) -> list[PastCase]:
+        raise QueryCanceled("canceling statement due to statement timeout")
+
+    learned = LearnedFromLedger(database)
+    monkeypatch.setattr("activities.learned.past_cases", too_long)
+    assert await learned.experience() == NOTHING_EXPERIENCED
+    monkeypatch.undo()
+    assert await learned.experience() == NOTHING_EXPERIENCED  # not asked again at once
