@@ -1,14 +1,17 @@
 """The relay: takes owed signals out of the ledger's outbox to the workflows, in order within each conversation."""
 
 import asyncio
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum, auto
+from itertools import groupby
 from typing import Final
 
 import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
+from pydantic import JsonValue
 from temporalio.client import Client
 from temporalio.common import (
     SearchAttributePair,
@@ -32,6 +35,8 @@ _LOG: Final = structlog.get_logger(__name__)
 _SWEEP: Final = timedelta(seconds=1)
 _RPC_TIMEOUT: Final = timedelta(seconds=3)
 _SHORTEST_WAIT: Final = timedelta(milliseconds=100)
+_BREATH: Final = timedelta(milliseconds=250)
+"""What a conversation gets to work on a full batch before the next: it never has more before it than it can carry."""
 TASK_TIMEOUT: Final = timedelta(seconds=5)
 """A server that is killed gives a task that was under way out again only once its time is over: deadlines wait for it.
 
@@ -81,6 +86,7 @@ class Relay:
         self._conversations_at_once = conversations_at_once
         self._signals_each = signals_each
         self._hints = Hints(database, SIGNALS_CHANNEL)
+        self._paused_until = 0.0
 
     async def run(self) -> None:
         """Relay until cancelled; neither Postgres nor Temporal going away ends it."""
@@ -109,7 +115,8 @@ class Relay:
             if unreachable is None:
                 wait = _SHORTEST_WAIT
                 if not drained.more:
-                    await self._hints.wait(seen, _SWEEP)
+                    paused = timedelta(seconds=max(0.0, self._paused_until - time.monotonic()))
+                    await self._hints.wait(seen, min(paused, _SWEEP) or _SWEEP)
                 continue
             _LOG.warning("signals wait", reason=unreachable, again_in=wait.total_seconds())
             await asyncio.sleep(wait.total_seconds())
@@ -126,6 +133,9 @@ class Relay:
             taken = [sent.signal.id for line in lines for sent in line if sent.fate is _Fate.TAKEN]
             if taken:
                 await claimed.take_off(taken)
+            if full := [line[0].signal.conversation_id for line in lines if self._is_full(line)]:
+                await claimed.pause(full, _BREATH)
+                self._paused_until = time.monotonic() + _BREATH.total_seconds()
             for line in lines:
                 for sent in line:
                     if sent.fate is _Fate.UNREACHABLE:
@@ -137,15 +147,28 @@ class Relay:
         drained.more = drained.settled > 0
         return drained
 
+    def _is_full(self, line: list[_Sent]) -> bool:
+        return len(line) == self._signals_each and all(sent.fate is _Fate.TAKEN for sent in line)
+
     async def _send_line(self, line: list[OwedSignal]) -> list[_Sent]:
-        """Send in order; what can't be sent now holds back what follows it."""
+        """Send in order, messages that follow each other at once; what can't be sent now holds back what follows it."""
         outcomes: list[_Sent] = []
-        for signal in line:
-            sent = await self._send(signal)
-            outcomes.append(sent)
-            if sent.fate in {_Fate.LATER, _Fate.UNREACHABLE}:
-                break
+        for is_message, following in groupby(line, lambda signal: signal.kind == SignalName.MESSAGE_RECEIVED):
+            batch = list(following)
+            if is_message and len(batch) > 1 and (await self._send_together(batch)).fate is _Fate.TAKEN:
+                outcomes += [_Sent(signal, _Fate.TAKEN) for signal in batch]
+                continue
+            # Of several that were not taken together, each has its own fate.
+            for signal in batch:
+                sent = await self._send(signal)
+                outcomes.append(sent)
+                if sent.fate in {_Fate.LATER, _Fate.UNREACHABLE}:
+                    return outcomes
         return outcomes
+
+    async def _send_together(self, batch: list[OwedSignal]) -> _Sent:
+        many: dict[str, JsonValue] = {"messages": [[signal.id, signal.payload] for signal in batch]}
+        return await self._send(replace(batch[0], kind=SignalName.MESSAGES_RECEIVED, payload=many))
 
     async def _send(self, signal: OwedSignal) -> _Sent:
         if signal.conversation_has_ended and signal.kind != SignalName.MERGED_AWAY:
@@ -154,7 +177,7 @@ class Relay:
         try:
             # The client by itself would try for longer than a claim is to be held.
             async with asyncio.timeout(_RPC_TIMEOUT.total_seconds()):
-                if signal.kind == SignalName.MESSAGE_RECEIVED:
+                if signal.kind in {SignalName.MESSAGE_RECEIVED, SignalName.MESSAGES_RECEIVED}:
                     await self._signal_with_start(signal)
                 else:
                     handle = self._client.get_workflow_handle(workflow_id(signal.conversation_id))

@@ -109,6 +109,11 @@ class Conversation:
     def message_received(self, signal_id: int, message: messages.MessageReceived) -> None:
         self._receive(signal_id, message)
 
+    @workflow.signal(name=SignalName.MESSAGES_RECEIVED, description="Stored messages of the customer, in their order")
+    def messages_received(self, _: int, many: messages.MessagesReceived) -> None:
+        for signal_id, message in many.messages:
+            self._receive(signal_id, message)
+
     @workflow.signal(name=SignalName.OFFER_MADE, description="The dispatcher offered the conversation to an agent")
     def offer_made(self, signal_id: int, offer: messages.OfferMade) -> None:
         self._receive(signal_id, offer)

@@ -15,6 +15,7 @@ from domain.conversation.state import EndReason
 
 class SignalName(StrEnum):
     MESSAGE_RECEIVED = "message_received"
+    MESSAGES_RECEIVED = "messages_received"
     OFFER_MADE = "offer_made"
     OFFER_LOST = "offer_lost"
     AGENT_LEFT = "agent_left"
@@ -68,6 +69,13 @@ class MessageReceived:
     kind: MessageKind
     at: datetime
     signal_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesReceived:
+    """Several at once, each with the id of the signal it is owed by."""
+
+    messages: tuple[tuple[int, MessageReceived], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,13 @@ _TAKE_OFF: Final = "delete from signals where id = any(%s)"
 _LATER: Final = """
 update signals set attempts = attempts + 1, not_before = clock_timestamp() + %s, error = %s where id = %s
 """
+_PAUSE: Final = """
+update signals set not_before = clock_timestamp() + %s
+where id in (
+    select (select min(id) from signals where conversation_id = paused.id and not set_aside)
+    from unnest(%s::text[]) as paused(id)
+) and not_before is null
+"""
 _SET_ASIDE: Final = "update signals set attempts = attempts + 1, set_aside = true, error = %s where id = %s"
 
 
@@ -92,6 +99,10 @@ class Claim:
     async def later(self, signal_id: int, delay: timedelta, error: str) -> None:
         """Send this, and so its conversation's next ones, not before the delay is over."""
         await self.connection.execute(_LATER, (delay, error, signal_id))
+
+    async def pause(self, conversation_ids: list[str], span: timedelta) -> None:
+        """Send nothing more to these for a while."""
+        await self.connection.execute(_PAUSE, (span, conversation_ids))
 
     async def set_aside(self, signal_id: int, error: str) -> None:
         """Never send this again by itself; its conversation's next ones proceed."""

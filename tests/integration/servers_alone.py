@@ -27,13 +27,15 @@ async def postgres_alone(data: Path) -> AsyncIterator[tuple[PostgresServer, Supe
 
 @asynccontextmanager
 async def temporal_alone(
-    data: Path, search_attributes: Mapping[str, str]
+    data: Path, search_attributes: Mapping[str, str], dynamic_config: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[TemporalServer, Supervisor]]:
     directory = DataDirectory(data)
     supervisor = Supervisor(directory)
     try:
         ports = await supervisor.open()
-        server = TemporalServer(directory, ports, search_attributes=search_attributes, quick_stop=True)
+        server = TemporalServer(
+            directory, ports, search_attributes=search_attributes, dynamic_config=dynamic_config, quick_stop=True
+        )
         await supervisor.start([server.child()])
         await server.register_search_attributes()
         yield server, supervisor

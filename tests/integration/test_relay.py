@@ -73,12 +73,15 @@ def handle_of(client: Client, conversation_id: str) -> WorkflowHandle[Any, Any]:
 
 
 async def signals_of(client: Client, conversation_id: str) -> list[tuple[str, int, dict[str, Any]]]:
-    """The signals in the workflow's history: name, id, payload."""
+    """What the workflow's history holds of signals: name, id, payload; of several messages at once, each."""
     found = []
     async for event in handle_of(client, conversation_id).fetch_history_events():
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
             signal = event.workflow_execution_signaled_event_attributes
             number, payload = (json.loads(part.data) for part in signal.input.payloads)
+            if signal.signal_name == "messages_received":
+                found += [("message_received", each, message) for each, message in payload["messages"]]
+                continue
             found.append((signal.signal_name, number, payload))
     return found
 
@@ -136,6 +139,32 @@ async def test_a_conversation_that_is_owed_thousands_holds_nobody_back(database:
     await rows(database, "update signals set not_before = now() + interval '1 hour' where id = 1 returning id")
     async with claim(database, conversations=4, signals_each=3) as later:
         assert set(later.lines) == {"con_b", "con_c"}
+
+
+async def test_messages_that_wait_together_go_together_and_a_full_batch_gives_a_breath(
+    database: Database, temporal: Client
+) -> None:
+    first = await received(database)
+    await rows(
+        database,
+        "insert into signals (conversation_id, kind, payload, created_at, attempts, set_aside)"
+        " select conversation_id, kind, payload || jsonb_build_object('message_id', 'msg_' || n), now(), 0, false"
+        " from signals, generate_series(1, 6) as n order by n returning id",
+    )
+    await owe(database, first.conversation_id, "policy_changed", {"cause": "test"})
+    relay = Relay(database, temporal, signals_each=5)
+    assert await relay.drain() == 5
+    waiting = await rows(database, "select id, not_before is not null from signals order by id")
+    assert [paused for _, paused in waiting] == [True, False, False]
+    await rows(database, "update signals set not_before = null returning id")
+    assert await relay.drain() == 3
+    arrived = await signals_of(temporal, first.conversation_id)
+    assert [name for name, _, _ in arrived] == ["message_received"] * 7 + ["policy_changed"]
+    assert [payload["message_id"] for _, _, payload in arrived[1:7]] == [f"msg_{n}" for n in range(1, 7)]
+    assert [number for _, number, _ in arrived] == sorted(number for _, number, _ in arrived)
+    events = handle_of(temporal, first.conversation_id).fetch_history_events()
+    told = [event async for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED]
+    assert len(told) == 3
 
 
 async def test_two_relays_keep_the_order_of_every_conversation(

@@ -24,8 +24,10 @@ from activities.deliver import Deliveries
 from intelligence.triage import MessageTriage
 from storage.database import Database
 from storage.sealed_box import SealedBox
+from tests.integration.servers_alone import temporal_alone
 from tests.workflow.conftest import SECRET, Floor
-from workers.embedded.temporal import EmbeddedTemporal
+from workers.embedded.supervisor import Supervisor
+from workers.embedded.temporal import TemporalServer
 from workers.relay import Relay
 from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
 from workers.worker_process import conversation_worker
@@ -42,7 +44,7 @@ class VirtualFloor:
     """A floor whose conversations can be sent ahead in time; its worker and its server can be killed."""
 
     floor: Floor
-    server: EmbeddedTemporal
+    server: Supervisor
     skipper: TimeSkipper
     steps: ConversationSteps
     deliveries: Deliveries
@@ -70,27 +72,24 @@ class VirtualFloor:
 
 
 @pytest.fixture(scope="module")
-async def skipping_server() -> AsyncIterator[EmbeddedTemporal]:
+async def skipping_server() -> AsyncIterator[tuple[TemporalServer, Supervisor]]:
+    skips = {**DYNAMIC_CONFIG, "frontend.WorkflowTimeSkippingEnabled": "true"}
     with TemporaryDirectory(prefix="baton-ts-") as folder:
-        async with EmbeddedTemporal(
-            Path(folder),
-            search_attributes=search_attribute_types(),
-            dynamic_config={**DYNAMIC_CONFIG, "frontend.WorkflowTimeSkippingEnabled": "true"},
-            quick_stop=True,
-        ) as server:
+        async with temporal_alone(Path(folder), search_attribute_types(), skips) as server:
             yield server
 
 
 @pytest.fixture
 async def virtual(
-    database: Database, skipping_server: EmbeddedTemporal, triage: MessageTriage
+    database: Database, skipping_server: tuple[TemporalServer, Supervisor], triage: MessageTriage
 ) -> AsyncIterator[VirtualFloor]:
-    client = await Client.connect(skipping_server.address, data_converter=DATA_CONVERTER)
+    server, supervisor = skipping_server
+    client = await Client.connect(server.address, data_converter=DATA_CONVERTER)
     skipper = TimeSkipper(client, config=TimeSkippingConfig(enabled=False))
     relay = asyncio.create_task(Relay(database, skipper.client).run())
     floor = VirtualFloor(
         Floor(database, skipper.client),
-        skipping_server,
+        supervisor,
         skipper,
         ConversationSteps(database, triage),
         Deliveries(database, SealedBox(SECRET)),
@@ -187,12 +186,12 @@ async def test_a_killed_server_forgets_no_deadline_and_tells_no_breach_twice(vir
     await virtual.floor.promise(first_response=WEEK.total_seconds())
     conversation, since = await waiting(virtual)
     await virtual.ahead(conversation, 5 * DAY)
-    await virtual.server.kill()
-    await virtual.server.wait_ready()
+    await virtual.server.kill("temporal")
+    await virtual.server.wait_ready("temporal")
     await virtual.ahead(conversation, 3 * DAY)
     assert await virtual.breach(conversation, "first_response") == since + WEEK
-    await virtual.server.kill()
-    await virtual.server.wait_ready()
+    await virtual.server.kill("temporal")
+    await virtual.server.wait_ready("temporal")
     await virtual.ahead(conversation, WEEK)
     assert (await virtual.floor.told(conversation)).count("sla_breached") == 1
 
