@@ -1,14 +1,15 @@
 """The agents of a busy day, each at their own desk: they accept, decline, are late, go away, answer and resolve."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from random import Random
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import httpx
 import msgspec
 
+from domain.channels import Channel
 from simulator.busy_day.door import Door, Json, Refused
 from simulator.busy_day.floor_setup import Desk, Floor
 from simulator.busy_day.lines import AGENT_ANSWERS
@@ -28,7 +29,7 @@ SHARE_LATE: Final = 0.04
 _MINE: Final = "state=assigned&state=pending_customer&state=on_hold&state=wrap_up&limit=50"
 
 
-_Leads = Callable[[str], bool]
+What = TypeVar("What")
 
 
 class _Customer(msgspec.Struct):
@@ -74,19 +75,19 @@ class _WrapUpCodes(msgspec.Struct):
     data: list[_WrapUpCode]
 
 
-class _Mishaps:
-    """What is still to go wrong on purpose, by customer: once each, on the whole floor."""
+class _Once(Generic[What]):
+    """What is still to happen on purpose, by customer: once each, on the whole floor."""
 
-    def __init__(self, planned: Mapping[str, Mishap]) -> None:
+    def __init__(self, planned: Mapping[str, What]) -> None:
         self._left = dict(planned)
 
-    def take(self, customer_id: str) -> Mishap:
-        return self._left.pop(customer_id, Mishap.NONE)
+    def take(self, customer_id: str) -> What | None:
+        return self._left.pop(customer_id, None)
 
-    def give_back(self, customer_id: str, mishap: Mishap) -> None:
-        """It came to nothing: the offer was taken back first."""
-        if mishap is not Mishap.NONE:
-            self._left[customer_id] = mishap
+    def give_back(self, customer_id: str, what: What | None) -> None:
+        """It came to nothing: the conversation, or its offer, was somebody else's by then."""
+        if what is not None:
+            self._left[customer_id] = what
 
 
 class AgentsDay:
@@ -95,8 +96,8 @@ class AgentsDay:
     def __init__(
         self, http: httpx.AsyncClient, floor: Floor, news: News, pace: Pace, seed: int, strays: Strays
     ) -> None:
-        mishaps = _Mishaps(floor.mishaps)
-        self._to_be_led = set(floor.led_to_video)
+        mishaps = _Once(floor.mishaps)
+        leads = _Once(dict.fromkeys(floor.led_to_video, Channel.VIDEO))
         self._sitting = [
             _AtDesk(
                 Door(http, desk.key),
@@ -105,7 +106,7 @@ class AgentsDay:
                 pace,
                 Random(f"{seed}/{desk.agent.name}"),
                 mishaps,
-                self._leads,
+                leads,
                 strays,
             )
             for desk in floor.desks
@@ -121,13 +122,6 @@ class AgentsDay:
             for sitting in self._sitting:
                 tasks.create_task(sitting.work())
 
-    def _leads(self, customer_id: str) -> bool:
-        """Whether this customer is to be led to a video call, once."""
-        if customer_id not in self._to_be_led:
-            return False
-        self._to_be_led.remove(customer_id)
-        return True
-
 
 class _AtDesk:
     def __init__(
@@ -137,8 +131,8 @@ class _AtDesk:
         news: News,
         pace: Pace,
         random: Random,
-        mishaps: _Mishaps,
-        leads: _Leads,
+        mishaps: _Once[Mishap],
+        leads: _Once[Channel],
         strays: Strays,
     ) -> None:
         self._door = door
@@ -189,7 +183,7 @@ class _AtDesk:
         await self.be("online")
 
     async def _answer(self, offer: _Offer) -> None:
-        mishap = self._mishaps.take(offer.customer.id)
+        mishap = self._mishaps.take(offer.customer.id) or Mishap.NONE
         chance = self._random.random()
         given = offer.expires_at - offer.created_at
         has_happened = False
@@ -214,7 +208,7 @@ class _AtDesk:
         except Refused:
             # Too late, or taken back: "no longer yours" is an answer an agent lives with.
             self._silent.discard(offer.conversation_id)
-            if not has_happened:
+            if mishap is not Mishap.NONE and not has_happened:
                 self._mishaps.give_back(offer.customer.id, mishap)
 
     async def _let_pass(self, offer: _Offer) -> bool:
@@ -246,9 +240,7 @@ class _AtDesk:
                         await self._merge_stray(conversation)
                         text = self._random.choice(AGENT_ANSWERS)
                         await self._door.send("POST", f"{path}/messages", {"text": text}, msgspec.Raw)
-                        if self._leads(conversation.customer_id):
-                            suggested = {"channel": "video", "reason": "We should look at it together."}
-                            await self._door.send("POST", f"{path}/suggestions", suggested, msgspec.Raw)
+                        await self._lead_elsewhere(conversation)
                     case "pending_customer":
                         if not await self._customer_writes(conversation_id, heard):
                             code = self._random.choice(self._codes)
@@ -265,6 +257,17 @@ class _AtDesk:
             return
         finally:
             self._in_hand.discard(conversation_id)
+
+    async def _lead_elsewhere(self, conversation: _Conversation) -> None:
+        channel = self._leads.take(conversation.customer_id)
+        if channel is None:
+            return
+        suggested: dict[str, Json] = {"channel": channel.value, "reason": "We should look at it together."}
+        try:
+            await self._door.send("POST", f"/v1/conversations/{conversation.id}/suggestions", suggested, msgspec.Raw)
+        except Refused:
+            self._leads.give_back(conversation.customer_id, channel)
+            raise
 
     async def _merge_stray(self, conversation: _Conversation) -> None:
         """The customer says what else is theirs: one conversation of it, before a word is written."""
