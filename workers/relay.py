@@ -143,8 +143,9 @@ class Relay:
                     elif sent.fate is not _Fate.TAKEN:
                         await self._settle(claimed, sent)
                     drained.settled += sent.fate is not _Fate.UNREACHABLE
-        # Also what was retried later counts: it is out of the way of the conversations behind it.
-        drained.more = drained.settled > 0
+        # Of fewer conversations than were asked for, all was claimed; what has come since has rung.
+        was_cut = len(lines) == self._conversations_at_once or any(len(line) == self._signals_each for line in lines)
+        drained.more = drained.settled > 0 and was_cut
         return drained
 
     def _is_full(self, line: list[_Sent]) -> bool:
