@@ -35,9 +35,11 @@ values
 returning pool
 """  # noqa: S608 -- put together of constants
 _STILL_THEMSELVES: Final = "select from customers where id = %s and merged_into is null for share"
+# At the instant that the row says: the log alone must give every KPI again.
 _OPENED: Final = """
 insert into events (at, kind, conversation_id, customer_id, pool, episode, data, dedupe_key)
-values (clock_timestamp(), 'conversation_opened', %s, %s, %s, 1, %s, %s)
+select opened_at, 'conversation_opened', id, customer_id, pool, 1, %s, 'conversation_opened:' || id
+from conversations where id = %s
 """
 _THREAD: Final = """
 insert into threads
@@ -115,10 +117,7 @@ async def open_conversation(
     await hold_customer(connection, customer_id)
     place = await _insert_conversation(connection, customer_id, channel, subject, owner_id, "new", None)
     facts = {"channel": channel.value, "previous_owner": owner_id}
-    await connection.execute(
-        _OPENED,
-        (place.conversation_id, customer_id, place.pool, Jsonb(facts), f"conversation_opened:{place.conversation_id}"),
-    )
+    await connection.execute(_OPENED, (Jsonb(facts), place.conversation_id))
     return place
 
 

@@ -108,10 +108,10 @@ with customer as (
     select %(conversation)s, id, %(scope)s, 'new', 0, 1, %(subject)s, 3, %(channels)s, clock_timestamp(),
            clock_timestamp(), {DEFAULT_POOL}
     from customer
-    returning id as conversation_id, customer_id as owner, pool, episode
+    returning id as conversation_id, customer_id as owner, pool, episode, opened_at
 ), opened as (
     insert into events (at, kind, conversation_id, customer_id, pool, episode, data, dedupe_key)
-    select clock_timestamp(), 'conversation_opened', place.conversation_id, place.owner, pool, episode,
+    select opened_at, 'conversation_opened', place.conversation_id, place.owner, pool, episode,
            jsonb_build_object('channel', %(channel)s::text, 'previous_owner', null),
            'conversation_opened:' || place.conversation_id
     from place

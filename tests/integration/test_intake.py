@@ -11,6 +11,7 @@ from domain.channels import Channel, MessageKind
 from domain.identity.addresses import AddressKind, NormalAddress
 from storage.database import Database
 from storage.ledger.intake import Intake, IntakeFile, TakenIn, take_in
+from storage.ledger.short_ways import begun
 from workflows.messages import MessageReceived
 
 SENT_AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -93,6 +94,18 @@ async def test_a_first_message_makes_a_customer_a_conversation_a_thread_and_a_si
     ]
     kinds = await rows(database, "select kind from events order by id")
     assert kinds == [("conversation_opened",), ("message_received",)]
+
+
+async def test_the_log_tells_of_an_opening_at_the_instant_of_its_row(database: Database) -> None:
+    await taken(database, mail())
+    async with database.ledger.connection() as connection:
+        assert await begun(connection, sms()) is not None
+    opened = await rows(
+        database,
+        "select c.opened_at = e.at from conversations c"
+        " join events e on e.conversation_id = c.id and e.kind = 'conversation_opened'",
+    )
+    assert opened == [(True,), (True,)]
 
 
 async def test_the_signal_reads_as_the_message_the_workflow_expects(database: Database) -> None:
