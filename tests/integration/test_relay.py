@@ -68,6 +68,14 @@ async def owe(database: Database, conversation_id: str, kind: str, payload: dict
     )
 
 
+@pytest.fixture(autouse=True)
+async def nothing_left_running(temporal: Client) -> AsyncIterator[None]:
+    """Nobody works on these conversations; the workers of a later test would, with another ledger."""
+    yield
+    async for running in temporal.list_workflows("ExecutionStatus = 'Running'"):
+        await temporal.get_workflow_handle(running.id, run_id=running.run_id).terminate("the test is over")
+
+
 def handle_of(client: Client, conversation_id: str) -> WorkflowHandle[Any, Any]:
     return client.get_workflow_handle(workflow_id(conversation_id))
 

@@ -21,7 +21,6 @@ from storage.sealed_box import SealedBox
 from storage.violations import violations
 from tests.workflow.conftest import SECRET, Floor
 from tests.workflow.test_conversation_floor import ASK, refusal
-from workers.relay import Relay
 from workers.worker_process import conversation_worker
 from workflows.data_converter import DATA_CONVERTER
 from workflows.messages import Claim, EndWrapUp, Hold, Resolve, UpdateName
@@ -43,12 +42,11 @@ class Parts(Floor):
 
     @asynccontextmanager
     async def relay(self) -> AsyncIterator[None]:
-        running = asyncio.create_task(Relay(self.database, self.client).run())
+        self.start_relay()
         try:
             yield
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            await self.stop_relay()
 
     async def merge(self, one: TakenIn, other: TakenIn) -> Merged:
         return await merge(

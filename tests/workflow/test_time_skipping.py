@@ -28,7 +28,6 @@ from tests.integration.servers_alone import temporal_alone
 from tests.workflow.conftest import SECRET, Floor
 from workers.embedded.supervisor import Supervisor
 from workers.embedded.temporal import TemporalServer
-from workers.relay import Relay
 from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types
 from workers.worker_process import conversation_worker
 from workflows.data_converter import DATA_CONVERTER
@@ -86,7 +85,6 @@ async def virtual(
     server, supervisor = skipping_server
     client = await Client.connect(server.address, data_converter=DATA_CONVERTER)
     skipper = TimeSkipper(client, config=TimeSkippingConfig(enabled=False))
-    relay = asyncio.create_task(Relay(database, skipper.client).run())
     floor = VirtualFloor(
         Floor(database, skipper.client),
         supervisor,
@@ -94,13 +92,13 @@ async def virtual(
         ConversationSteps(database, triage),
         Deliveries(database, SealedBox(SECRET)),
     )
+    floor.floor.start_relay()
     await floor.start_worker()
     yield floor
     async for running in client.list_workflows("ExecutionStatus = 'Running'"):
         await client.get_workflow_handle(running.id, run_id=running.run_id).terminate("the test is over")
     await floor.stop_worker()
-    relay.cancel()
-    await asyncio.gather(relay, return_exceptions=True)
+    await floor.floor.stop_relay()
 
 
 async def waiting(virtual: VirtualFloor) -> tuple[str, datetime]:
