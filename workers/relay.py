@@ -60,6 +60,9 @@ class _Fate(Enum):
     UNREACHABLE = auto()
 
 
+_HOLDS_BACK: Final = frozenset({_Fate.LATER, _Fate.UNREACHABLE})
+
+
 @dataclass(frozen=True, slots=True)
 class _Sent:
     signal: OwedSignal
@@ -156,14 +159,18 @@ class Relay:
         outcomes: list[_Sent] = []
         for is_message, following in groupby(line, lambda signal: signal.kind == SignalName.MESSAGE_RECEIVED):
             batch = list(following)
-            if is_message and len(batch) > 1 and (await self._send_together(batch)).fate is _Fate.TAKEN:
-                outcomes += [_Sent(signal, _Fate.TAKEN) for signal in batch]
-                continue
-            # Of several that were not taken together, each has its own fate.
+            if is_message and len(batch) > 1:
+                together = await self._send_together(batch)
+                if together.fate is _Fate.TAKEN:
+                    outcomes += [replace(together, signal=signal) for signal in batch]
+                    continue
+                if together.fate in _HOLDS_BACK:
+                    return [*outcomes, replace(together, signal=batch[0])]
+                # Each of them has a fate of its own: one may be what the others were refused for.
             for signal in batch:
                 sent = await self._send(signal)
                 outcomes.append(sent)
-                if sent.fate in {_Fate.LATER, _Fate.UNREACHABLE}:
+                if sent.fate in _HOLDS_BACK:
                     return outcomes
         return outcomes
 

@@ -79,18 +79,11 @@ def match(
     put_off = frozenset(left[(server[left] != NOBODY) & (server[left] < size)].tolist())
     soon = {forecast.agent_id: forecast.at for forecast in reversed(coming)}
     places = [kept_until(utility.roster.agents[server[case]], policy.waiting) for case in put_off]
-    kept = min((at for at in places if at is not None and at > now), default=None)
+    kept = [at for at in places if at is not None]
     return Matching(
         decisions,
         unmatched_cases(queue.cases, left, eligible, waits_for, put_off),
-        min(
-            (
-                at
-                for at in (_next_change(queue, left, waits_for, soon, policy, found.active, now), kept)
-                if at is not None
-            ),
-            default=None,
-        ),
+        _next_change(queue, left, waits_for, soon, kept, policy, found.active, now),
         score,
     )
 
@@ -332,13 +325,14 @@ def _next_change(
     left: Ints,
     waits_for: Mapping[int, str],
     soon: Mapping[str, datetime],
+    kept: Sequence[datetime],
     policy: RoutingPolicy,
     active: Mapping[str, tuple[OverflowRule, ...]],
     now: datetime,
 ) -> datetime | None:
     if not len(left):
         return None
-    instants: list[datetime] = []
+    instants = list(kept)
     since = queue.queued[left]
     for step in policy.widening:
         instants.extend(_first_after(since + micros_of(step.after), now))

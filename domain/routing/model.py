@@ -112,8 +112,8 @@ class AgentCapacity:
     `accepts` holds the channels the presence lets through; with `transfers_only` just the cases that name the agent.
     `preferences` maps an intent, product or segment to how much the agent wants such cases (-1 to 1).
     `cost_per_case` is in the policy's cost unit. `recent_hard_cases` and `time_at_full_load` feed the burn-out guard.
-    `pace` is the agent's time over everybody's on the same kinds of case. `freed_at` is
-    when room last came back to them or they came online, None where that is not known.
+    `pace` is the agent's time over everybody's on the same kinds of case. `freed_at` is when room last came back to
+    them or they came online, None where that is not known.
     """
 
     agent_id: str

@@ -22,10 +22,10 @@ def without_the_last(agent: Ints, utility: Utility) -> Ints:
     freed lately. The least urgent is put off first: the place it leaves counts for the others. A case that is meant
     for one agent is not put off.
     """
-    if utility.policy.waiting.spare_below <= 0:
+    waiting = utility.policy.waiting
+    if waiting.spare_below <= 0:
         return agent
     roster, queue, kept = utility.roster, utility.queue, agent.copy()
-    waiting = utility.policy.waiting
     taken = np.flatnonzero(agent != NOBODY)
     left = roster.free.copy()
     np.subtract.at(left, agent[taken], queue.units[taken])

@@ -112,7 +112,7 @@ def account_of(
         present=len(agents),
         exclusions=exclusions,
         waits_for=None if left is None else left.waits_for,
-        changes=_soonest_first((*kept, *_changes(case, standing, exclusions, soon_free, policy, now))),
+        changes=_changes(case, standing, exclusions, soon_free, kept, policy, now),
         policy_version=policy.version,
         sentence="",
     )
@@ -128,12 +128,6 @@ def _kept_no_longer(
     return (Change(min(ends), "the last free place is kept no longer"),) if ends else ()
 
 
-def _soonest_first(changes: tuple[Change, ...]) -> tuple[Change, ...]:
-    """Those that have no instant at the end."""
-    timed = [(one.at, one) for one in changes if one.at is not None]
-    return (*(one for _, one in sorted(timed, key=lambda pair: pair[0])), *(one for one in changes if one.at is None))
-
-
 def _holds(rule: OverflowRule, standing: QueueStanding, now: datetime) -> bool:
     if rule.waiting_over is None and rule.oldest_over is None:
         return True
@@ -146,10 +140,11 @@ def _changes(
     standing: QueueStanding,
     exclusions: tuple[ExclusionCount, ...],
     soon_free: Sequence[SoonFree],
+    kept: Sequence[Change],
     policy: RoutingPolicy,
     now: datetime,
 ) -> tuple[Change, ...]:
-    timed = [Change(case.queued_at + step.after, _widened(step)) for step in policy.widening]
+    timed = [*kept, *(Change(case.queued_at + step.after, _widened(step)) for step in policy.widening)]
     for rule in policy.overflow:
         if rule.pool == case.pool and not _holds(rule, standing, now):
             at = None if rule.oldest_over is None else standing.oldest_at + rule.oldest_over
@@ -163,7 +158,7 @@ def _changes(
     if policy.longest_wait is not None:
         timed.append(Change(case.queued_at + policy.longest_wait, "goes before all that have not waited so long"))
     timed += [Change(one.at, f"{one.agent_id} is likely to have room again") for one in soon_free[:1]]
-    to_come = [one for one in timed if one.at is not None and now < one.at]
+    to_come = sorted((one for one in timed if one.at is not None and now < one.at), key=lambda one: (one.at, one.what))
     open_ended = [one for one in timed if one.at is None]
     open_ended += [
         Change(None, _OTHERS_MUST_CHANGE[count.reason]) for count in exclusions if count.reason in _OTHERS_MUST_CHANGE

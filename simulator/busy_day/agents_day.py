@@ -84,10 +84,9 @@ class _Once(Generic[What]):
     def take(self, customer_id: str) -> What | None:
         return self._left.pop(customer_id, None)
 
-    def give_back(self, customer_id: str, what: What | None) -> None:
+    def give_back(self, customer_id: str, what: What) -> None:
         """It came to nothing: the conversation, or its offer, was somebody else's by then."""
-        if what is not None:
-            self._left[customer_id] = what
+        self._left[customer_id] = what
 
 
 class AgentsDay:
