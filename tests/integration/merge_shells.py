@@ -168,7 +168,12 @@ class PlayedTemporal:
 
     def _signal(self, shell: Shell, kind: str, arguments: list[Any]) -> None:
         signal_id, payload = arguments
-        shell.receive(signal_id, msgspec.convert(payload, KINDS[str(kind)], strict=False))
+        if kind == "messages_received":
+            together = msgspec.convert(payload, messages.MessagesReceived, strict=False)
+            for each_id, message in together.messages:
+                shell.receive(each_id, message)
+        else:
+            shell.receive(signal_id, msgspec.convert(payload, KINDS[str(kind)], strict=False))
         if self.loses_an_answer:
             self.loses_an_answer = False
             raise RPCError("the answer is lost", RPCStatusCode.UNAVAILABLE, b"")
