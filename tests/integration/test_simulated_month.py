@@ -1,4 +1,4 @@
-"""A month in virtual time, on the real state machine and the real ledger; `bench/month.py` plays longer ones."""
+"""A month in virtual time, on the real state machine and the real ledger; `python -m bench.month` plays longer ones."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from api.kpis import table_rows
-from bench.month import MONTH, differing, simulate
+from bench.month.judge import differing, simulate
+from bench.month.terms import MONTH
 from storage.database import Database
 from storage.records.kpis import kpi_records, kpi_report
 
