@@ -14,8 +14,8 @@ from psycopg_pool import PoolTimeout
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.learned import LearnedFromLedger
 from storage.database import Database
+from storage.ledger.learned import LearnedFromLedger
 from storage.ledger.matching import QUEUE_CHANNEL, FencedOffError, Lease, Pass, match_pool, take_lease
 from storage.ledger.pool_queue import PoolQueue
 from storage.ledger.roster import AgentReader

@@ -13,8 +13,8 @@ import structlog
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
-from activities.learned import LearnedFromLedger
 from storage.database import Database
+from storage.ledger.learned import LearnedFromLedger
 from storage.ledger.matching import FencedOffError, match_pool, neglected_pools
 
 UNSEEN_FOR: Final = timedelta(milliseconds=700)

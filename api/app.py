@@ -45,6 +45,7 @@ from api.middleware import install_middleware
 from api.presence_watch import PresenceWatch
 from api.problems import install_problem_handlers
 from api.rate_limit import RateLimit
+from storage.ledger.learned import LearnedFromLedger
 
 ROUTERS: tuple[APIRouter, ...] = (
     # In the order in which a request looks for its operation: what is asked most often comes first.
@@ -102,6 +103,7 @@ def create_app(context: ApiContext) -> FastAPI:
     app.state.rate_limit = RateLimit(context.options.requests_per_second, context.options.request_burst)
     app.state.event_bell = EventBell(context.database)
     app.state.measures = measures
+    app.state.learned = LearnedFromLedger(context.database)
     for router in ROUTERS:
         app.include_router(router)
     install_problem_handlers(app)

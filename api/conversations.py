@@ -9,9 +9,8 @@ from pydantic import BaseModel, Field, JsonValue
 from api.conversation_shape import ConversationAnswer, ConversationState, answer_of, conversation_answer
 from api.cursors import Page, Pages
 from api.fields import Answer
-from api.route import BatonRoute, Caller, Context, Records
+from api.route import BatonRoute, Caller, Context, Learned, Records
 from api.sight import seen_conversation, viewer_of
-from domain.routing.success import SuccessLearner
 from domain.routing.waiting import WaitingAccount
 from storage.ledger.why_waiting import why_waiting
 from storage.records.conversations import (
@@ -25,9 +24,6 @@ from storage.records.timeline import TimelineEntry, list_timeline
 from storage.tables import Conversation, RoutingDecision
 
 router = APIRouter(prefix="/v1/conversations", route_class=BatonRoute, tags=["desk"])
-
-_NOTHING_LEARNED = SuccessLearner().model()
-"""Who is likely to resolve it decides who takes it; it hardly tells why nobody does."""
 
 _Id = Annotated[str | None, Query(max_length=200)]
 
@@ -173,7 +169,14 @@ async def timeline(
 
 
 @router.get("/{id}/routing", summary="Why it went to whom, the newest decision first, and why it waits")
-async def routing(id: str, caller: Caller, context: Context, records: Records, pages: Pages) -> RoutingAnswer:  # noqa: A002 -- the path's word
+async def routing(
+    id: str,  # noqa: A002 -- the path's word
+    caller: Caller,
+    context: Context,
+    learned: Learned,
+    records: Records,
+    pages: Pages,
+) -> RoutingAnswer:
     await seen_conversation(records, caller, id)
     of = f"routing {id}"
     key = pages.after(of, 2)
@@ -182,7 +185,7 @@ async def routing(id: str, caller: Caller, context: Context, records: Records, p
     shown = found[: pages.limit]
     more = len(found) > len(shown)
     last = shown[-1][0] if more else None
-    waiting = await why_waiting(context.database, id, _NOTHING_LEARNED)
+    waiting = await why_waiting(context.database, id, await learned.model(), await learned.experience())
     return RoutingAnswer(
         waiting=None if waiting is None else _waiting_answer(waiting),
         data=[_decision_answer(decision, state) for decision, state in shown],

@@ -20,6 +20,7 @@ from api.idempotency import answered_once, idempotency_key
 from api.problems import BadRequest, Forbidden, TooManyRequests, Unauthenticated, as_baton_error, problem_response
 from api.rate_limit import RateLimit
 from domain.errors import BatonError
+from storage.ledger.learned import LearnedFromLedger
 from storage.unit_of_work import UnitOfWork
 
 _ERRORS: Final = 400
@@ -102,6 +103,11 @@ async def _context(request: Request) -> ApiContext:
     return context
 
 
+async def _learned(request: Request) -> LearnedFromLedger:
+    learned: LearnedFromLedger = request.app.state.learned
+    return learned
+
+
 async def _principal(request: Request) -> Principal:
     principal: Principal | None = request.state.principal
     if principal is None:
@@ -120,6 +126,7 @@ async def _session(request: Request) -> AsyncSession:
 
 
 Context = Annotated[ApiContext, Depends(_context)]
+Learned = Annotated[LearnedFromLedger, Depends(_learned)]
 Caller = Annotated[Principal, Depends(_principal)]
 Work = Annotated[UnitOfWork, Depends(_unit)]
 Records = Annotated[AsyncSession, Depends(_session)]

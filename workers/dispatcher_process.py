@@ -20,9 +20,9 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.dispatch import HEARTBEAT, PoolDispatch
-from activities.learned import LearnedFromLedger
 from activities.stand_in import StandIn
 from storage.database import Database
+from storage.ledger.learned import LearnedFromLedger
 from workers.garbage import leave_what_is_loaded
 from workers.health_port import serve_health
 from workers.settings import ProcessSettings

@@ -1,5 +1,7 @@
 """Who resolved what: the episodes that ended, as the success learner reads them."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,6 +14,7 @@ from storage.database import Database
 COMMITTED_WITHIN: Final = timedelta(minutes=1)
 """An end is told at the instant of its step and is there to be read once that is committed: in another order."""
 
+_AT_ONCE: Final = 1_000
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Who held the case in that episode and did not end it did not resolve it; who ended it did, unless it was passed on or
@@ -80,7 +83,14 @@ async def ended_since(database: Database, position: HistoryPosition, *, at_most:
     async with database.ledger.connection() as connection, connection.cursor(row_factory=class_row(_Held)) as cursor:
         known = [key for key, _ in position.recent]
         await cursor.execute(_ENDED, (position.resolved_at - COMMITTED_WITHIN, known, at_most))
-        held = await cursor.fetchall()
+        held: list[_Held] = []
+        while page := await cursor.fetchmany(_AT_ONCE):
+            held += page
+            await asyncio.sleep(0)  # a long history holds nobody else up
+    return await asyncio.to_thread(_history, held, position)
+
+
+def _history(held: Sequence[_Held], position: HistoryPosition) -> History:
     return History(
         tuple(
             Resolution(one.agent_id, one.intent, one.product, one.segment, one.channel, one.resolved, one.resolved_at)

@@ -4,7 +4,7 @@ from typing import Final
 
 from psycopg.rows import class_row
 
-from domain.routing.experience import NOTHING_EXPERIENCED, Experience
+from domain.routing.experience import Experience
 from domain.routing.from_settings import policy_of, pools_reached
 from domain.routing.model import SuccessModel
 from domain.routing.waiting import QueueStanding, WaitingAccount, account_of
@@ -25,7 +25,7 @@ async def why_waiting(
     database: Database,
     conversation_id: str,
     success: SuccessModel,
-    experience: Experience = NOTHING_EXPERIENCED,
+    experience: Experience,
 ) -> WaitingAccount | None:
     """The account of a waiting conversation; None when it has no place in a queue.
 

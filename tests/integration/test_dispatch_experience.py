@@ -2,15 +2,21 @@
 
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from psycopg.errors import QueryCanceled
+from temporalio.client import Client
 
-from activities.learned import LearnedFromLedger
+from api.app import create_app
+from api.context import ApiContext
 from domain.routing.experience import NOTHING_EXPERIENCED, PastCase
 from domain.routing.success import SuccessLearner
 from storage.database import Database
+from storage.ledger.learned import LearnedFromLedger
 from storage.ledger.matching import match_pool, take_lease
 from storage.ledger.past_cases import past_cases
+from storage.ledger.why_waiting import why_waiting
+from tests.conftest import ADMIN_KEY
 from tests.integration.dispatch_ledger import (
     POOL,
     add_agent,
@@ -25,6 +31,10 @@ from tests.integration.dispatch_ledger import (
 
 NOBODY_KNOWN = SuccessLearner().model()
 LAST_WEEK = datetime.now(UTC).replace(microsecond=0) - timedelta(days=7)
+
+
+async def no_temporal() -> Client:
+    raise ConnectionError("nobody listens")
 
 
 async def ended(
@@ -116,7 +126,37 @@ async def test_a_past_that_takes_too_long_to_read_holds_no_dispatcher_up(
         raise QueryCanceled("canceling statement due to statement timeout")
 
     learned = LearnedFromLedger(database)
-    monkeypatch.setattr("activities.learned.past_cases", too_long)
+    monkeypatch.setattr("storage.ledger.learned.past_cases", too_long)
     assert await learned.experience() == NOTHING_EXPERIENCED
     monkeypatch.undo()
     assert await learned.experience() == NOTHING_EXPERIENCED  # not asked again at once
+
+
+async def test_a_wait_is_told_as_urgent_as_the_dispatcher_finds_it(database: Database) -> None:
+    await set_setting(database, "routing_presets", {POOL: "live_calls"})
+    await add_agent(database, "agt_1", load=100)
+    for number in range(60):
+        await ended(database, f"con_past_{number}", "agt_1", timedelta(minutes=9) if number % 2 else None)
+    await add_ticket(
+        database,
+        "con_1",
+        channel="voice",
+        intent="billing_question",
+        next_breach_at=datetime.now(UTC) + timedelta(minutes=2),
+    )
+    learned = LearnedFromLedger(database)
+    app = create_app(ApiContext(database, no_temporal, b"0123456789abcdef" * 2))
+    admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://baton", headers=admin) as http:
+        told = (await http.get("/v1/conversations/con_1/routing")).json()["waiting"]["urgency"]
+    unlearned = await why_waiting(database, "con_1", NOBODY_KNOWN, NOTHING_EXPERIENCED)
+
+    await rows(database, "update agents set load = 0")
+    lease = await take_lease(database, POOL, "test")
+    await match_pool(database, lease, await learned.model(), await learned.experience())
+
+    ((parts,),) = await rows(database, "select record -> 'urgency_parts' from routing_decisions")
+    found = sum(part["value"] for part in parts)
+    assert told == pytest.approx(found, rel=0.05)
+    assert unlearned is not None
+    assert unlearned.urgency != pytest.approx(found, rel=0.1), "what was learned makes a difference here"

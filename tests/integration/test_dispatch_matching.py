@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.converter import DataConverter
 
-from activities.learned import LearnedFromLedger
 from domain.routing.experience import NOTHING_EXPERIENCED
 from domain.routing.from_settings import policy_of
 from domain.routing.model import UnmatchedReason
 from domain.routing.success import SuccessLearner
 from domain.settings import DEFAULTS
 from storage.database import Database
+from storage.ledger.learned import LearnedFromLedger
 from storage.ledger.matching import FencedOffError, Pass, match_pool, take_lease
 from storage.ledger.pool_queue import PoolQueue
 from storage.ledger.success_history import HistoryPosition, ended_since
@@ -321,7 +321,7 @@ async def test_a_ticket_that_changed_after_it_was_read_is_not_decided_on(databas
 async def test_the_model_learns_what_ended_since_it_was_last_asked(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("activities.learned.REFRESH_AFTER", timedelta())
+    monkeypatch.setattr("storage.ledger.learned.REFRESH_AFTER", timedelta())
     learned = LearnedFromLedger(database)
     await add_agent(database, "agt_1")
     assert (await learned.model()).version == "success-0"
@@ -365,7 +365,7 @@ async def test_a_pool_of_calls_keeps_a_last_place_that_was_just_freed(database: 
     await add_ticket(database, "con_late", waited=timedelta(hours=1), next_breach_at=long_late)
     kept = await match_pool(database, lease, NOBODY_KNOWN)
     assert [one.reason for one in kept.unmatched] == [UnmatchedReason.PLACE_KEPT_FREE]
-    waiting = await why_waiting(database, "con_late", NOBODY_KNOWN)
+    waiting = await why_waiting(database, "con_late", NOBODY_KNOWN, NOTHING_EXPERIENCED)
     assert waiting is not None
     assert "the last free place is kept for a while" in waiting.sentence
     assert waiting.sentence.endswith("UTC: the last free place is kept no longer.")

@@ -18,10 +18,10 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.testing import ActivityEnvironment
 
 from activities.dispatch import PoolDispatch
-from activities.learned import LearnedFromLedger
 from activities.stand_in import StandIn
 from domain.routing.success import SuccessLearner
 from storage.database import Database
+from storage.ledger.learned import LearnedFromLedger
 from storage.ledger.matching import match_pool, take_lease
 from tests.conftest import Eventually
 from tests.integration.dispatch_ledger import POOL, add_agent, add_pool, add_ticket, offered, rows

@@ -1,11 +1,13 @@
 """What the dispatchers of a process know of who resolves what: from the ledger, at once, and again after a restart."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
+from psycopg.errors import QueryCanceled
 
-from activities.learned import LearnedFromLedger
 from storage.database import Database
+from storage.ledger.learned import LearnedFromLedger
 from storage.ledger.matching import match_pool, take_lease
 from tests.integration.dispatch_ledger import (
     LONG_AGO,
@@ -45,7 +47,7 @@ async def test_few_cases_stay_near_the_team_and_many_tell(database: Database) ->
 
 
 async def test_a_restart_forgets_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("activities.learned.REFRESH_AFTER", timedelta())
+    monkeypatch.setattr("storage.ledger.learned.REFRESH_AFTER", timedelta())
     await add_agent(database, "agt_1")
     await add_agent(database, "agt_2")
     running = LearnedFromLedger(database)
@@ -83,7 +85,7 @@ async def test_a_new_agent_gets_cases_as_far_as_the_policy_lets_uncertainty_coun
 async def test_an_end_that_was_committed_late_is_learned_too_and_none_twice(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("activities.learned.REFRESH_AFTER", timedelta())
+    monkeypatch.setattr("storage.ledger.learned.REFRESH_AFTER", timedelta())
     learned = LearnedFromLedger(database)
     await add_agent(database, "agt_1")
     for number, seconds in enumerate((30, 10, 31)):
@@ -104,3 +106,39 @@ async def test_who_resolves_one_product_is_not_taken_to_resolve_another(database
     wallet = model.probability("agt_1", "billing_question", "wallet", "standard", "web_chat")
     card = model.probability("agt_1", "billing_question", "card", "standard", "web_chat")
     assert wallet.value > 0.6 > card.value
+
+
+async def test_who_comes_back_makes_a_failure_of_it_once_all_is_learned_again_beside(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.ledger.learned.REFRESH_AFTER", timedelta())
+    monkeypatch.setattr("storage.ledger.learned.RELEARN_AFTER", timedelta())
+    await add_agent(database, "agt_1")
+    await resolutions(database, "agt_1", ["resolved"] * 30)
+    learned = LearnedFromLedger(database)
+    before = (await learned.model()).probability("agt_1", *KIND).value
+    await rows(database, "update conversations set episode = 2")
+
+    at_once = (await learned.model()).probability("agt_1", *KIND).value
+
+    assert at_once == before, "nobody waits for it"
+    async with asyncio.timeout(20):
+        while (after := (await learned.model()).probability("agt_1", *KIND).value) == before:  # noqa: ASYNC110 -- asking is what brings it on
+            await asyncio.sleep(0.02)
+    assert after < before - 0.2
+
+
+async def test_a_history_that_takes_too_long_to_read_holds_no_dispatcher_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def too_long(*_: object, **__: object) -> None:
+        raise QueryCanceled("canceling statement due to statement timeout")
+
+    await add_agent(database, "agt_1")
+    await resolutions(database, "agt_1", ["resolved"] * 3)
+    learned = LearnedFromLedger(database)
+    monkeypatch.setattr("storage.ledger.learned.ended_since", too_long)
+    monkeypatch.setattr("storage.ledger.learned.FAILED_FOR", timedelta())
+    assert (await learned.model()).version == "success-0"
+    monkeypatch.undo()
+    assert (await learned.model()).version == "success-3", "asked again once the time after a failure is over"
