@@ -30,13 +30,14 @@ check: install
 	$(BIN)/lint-imports
 	$(MAKE) test
 
-# Each prints figures of one run on this machine; the first seven take about twelve minutes together. Real logs and
+# Each prints figures of one run on this machine; the first eight take about twelve minutes together. Real logs and
 # corpora are given by their paths: make bench-routing CALLS=DIR INCIDENTS=FILE, python bench/intents.py --help.
 bench: install
 	$(BIN)/python -m bench.conversation
 	$(BIN)/python -m bench.intake
 	$(BIN)/python -m bench.offer_latency
 	$(BIN)/python -m bench.stand_in
+	$(BIN)/python -m bench.dispatch
 	$(BIN)/python -m bench.open_conversations
 	$(BIN)/python -m bench.context
 	$(BIN)/python -m bench.deadlines

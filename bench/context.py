@@ -15,12 +15,10 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, LiteralString
 
 import httpx
@@ -28,10 +26,9 @@ import psutil
 import psycopg
 import uvicorn
 
+from bench.empty_ledger import empty_ledger
 from bench.intake import baton
-from storage.migrate import migrate
 from storage.records.customer_context import CONTEXT, asked
-from workers.embedded.postgres import EmbeddedPostgres
 from workers.garbage import leave_what_is_loaded
 
 KEY: Final = "bt_supervisor_" + "c" * 43
@@ -226,28 +223,26 @@ async def latencies(port: int, calls: int) -> tuple[list[float], int]:
 
 
 async def measure(size: Size, calls: int, *, whole_plan: bool) -> bool:
-    with tempfile.TemporaryDirectory(prefix="baton-bench-") as folder:
-        async with EmbeddedPostgres(Path(folder)) as postgres:
-            migrate(postgres.url, {"supervisor": KEY})
-            began = time.perf_counter()
-            await asyncio.to_thread(fill, postgres.url, size)
-            print(
-                f"{size.others} customers, and one with {size.conversations} conversations and {size.messages}"
-                f" messages; filled in {time.perf_counter() - began:.0f} s"
-            )
-            plan = await asyncio.to_thread(read_plan, postgres.url)
-            if whole_plan:
-                print(json.dumps(plan, indent=1))
-            root = plan["Plan"]
-            assert isinstance(root, dict)
-            print(f"{'table':<22}{'scan':<20}{'index':<32}{'rows':>8}")
-            for table, scan, index, rows in scans(root):
-                print(f"{table:<22}{scan:<20}{index:<32}{rows:>8}")
-            print(f"planned in {plan['Planning Time']} ms, run in {plan['Execution Time']} ms")
-            async with serving(postgres.url) as (port, worked):
-                before = busy_ms(worked)
-                times, length = await latencies(port, calls)
-                busy = (busy_ms(worked) - before) / (calls + WARM_UP)
+    async with empty_ledger({"supervisor": KEY}) as url:
+        began = time.perf_counter()
+        await asyncio.to_thread(fill, url, size)
+        print(
+            f"{size.others} customers, and one with {size.conversations} conversations and {size.messages}"
+            f" messages; filled in {time.perf_counter() - began:.0f} s"
+        )
+        plan = await asyncio.to_thread(read_plan, url)
+        if whole_plan:
+            print(json.dumps(plan, indent=1))
+        root = plan["Plan"]
+        assert isinstance(root, dict)
+        print(f"{'table':<22}{'scan':<20}{'index':<32}{'rows':>8}")
+        for table, scan, index, rows in scans(root):
+            print(f"{table:<22}{scan:<20}{index:<32}{rows:>8}")
+        print(f"planned in {plan['Planning Time']} ms, run in {plan['Execution Time']} ms")
+        async with serving(url) as (port, worked):
+            before = busy_ms(worked)
+            times, length = await latencies(port, calls)
+            busy = (busy_ms(worked) - before) / (calls + WARM_UP)
     cuts = statistics.quantiles(times, n=100)
     print(f"{calls} calls, {length} bytes each: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms, most {max(times):.1f} ms")
     print(f"processor time of the API and PostgreSQL together: {busy:.1f} ms a call")

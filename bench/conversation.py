@@ -198,7 +198,7 @@ async def run(conversations: int, rounds: int) -> None:
             offers = Offers(database)
             bench = Bench(database, client, Intakes(database), [psutil.Process(pid) for pid in pids], offers)
             bench.processes = [process for process in bench.processes if process.pid != psutil.Process().pid]
-            bench.processes.append(_Own())  # type: ignore[arg-type] # only the two methods used
+            bench.processes.append(_Own())
             await prepare(bench)
             beside = [asyncio.create_task(Relay(database, client).run()), asyncio.create_task(offers.follow())]
             async with (

@@ -1,6 +1,6 @@
-"""What a pass of the dispatcher costs on a real database, and whether it is right: `python bench/dispatch.py URL`.
+"""What a pass of the dispatcher costs on a real database, and whether it is right: `python -m bench.dispatch`.
 
-Needs a migrated database that nobody else uses. It fills the queue and matches it, frees single places, lets a burst
+It fills the queue and matches it, frees single places, lets a burst
 come in, lets agents leave and come while two pools reach for them, and counts what must never be: a conversation
 offered twice, an agent with more than they can hold.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from bench.empty_ledger import empty_ledger
 from domain.routing.success import SuccessLearner
 from storage.database import Database, LedgerConnection
 from storage.ledger.matching import Lease, Pass, match_pool, take_lease
@@ -24,7 +25,6 @@ from storage.ledger.roster import AgentReader
 POOL = "default"
 MODEL = SuccessLearner().model()
 
-_EMPTY = "truncate signals, routing_decisions, offers, queue_tickets, conversations, customers, agents cascade"
 _AGENTS = """
 insert into agents (id, display_name, pool, kind, skills, languages, capacity, load, load_limit, channel_ceilings,
     preferences, time_zone, hours, presence, presence_since, active, created_at, updated_at)
@@ -65,7 +65,6 @@ select (select count(*) - count(distinct conversation_id) from offers),
 
 
 async def fill(connection: LedgerConnection, agents: int, waiting: int) -> None:
-    await connection.execute(_EMPTY.encode())
     await connection.execute(_AGENTS.encode(), (POOL, agents))
     await add_waiting(connection, 1, waiting)
     await connection.execute(b"analyze queue_tickets, agents, offers, conversations, customers")
@@ -158,15 +157,19 @@ def _ms(seconds: float) -> float:
     return seconds * 1000
 
 
+async def on_a_ledger_of_its_own(agents: int, waiting: int, freed: int, rounds: int) -> None:
+    async with empty_ledger() as url:
+        await measure(url, agents, waiting, freed, rounds)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("url")
     arguments.add_argument("--agents", type=int, default=1_000)
     arguments.add_argument("--waiting", type=int, default=10_000)
     arguments.add_argument("--freed", type=int, default=30)
     arguments.add_argument("--rounds", type=int, default=10)
     given = arguments.parse_args()
-    asyncio.run(measure(given.url, given.agents, given.waiting, given.freed, given.rounds))
+    asyncio.run(on_a_ledger_of_its_own(given.agents, given.waiting, given.freed, given.rounds))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,11 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Annotated, Final
 
 import psycopg
@@ -31,9 +29,8 @@ from temporalio.client import Client
 
 from api.app import create_app
 from api.context import ApiContext, ApiOptions
+from bench.empty_ledger import empty_ledger
 from storage.database import Database
-from storage.migrate import migrate
-from workers.embedded.postgres import EmbeddedPostgres
 
 KEY: Final = "bt_adapter_" + "b" * 43
 SECRET: Final = b"a secret of the bench, 32 bytes."
@@ -166,27 +163,25 @@ async def measure(seconds: float, rounds: int, connections: int, customers: int)
     figures: dict[str, list[Figure]] = {"bare": [], "baton": [], "baton, new customers": []}
     newcomers = count(50_000_000)
     known = count()
-    with tempfile.TemporaryDirectory(prefix="baton-bench-") as folder:
-        async with EmbeddedPostgres(Path(folder)) as postgres:
-            migrate(postgres.url, {"adapter": KEY})
-            with psycopg.connect(postgres.url) as connection:
-                connection.execute(
-                    "create table bare (id bigint generated always as identity primary key, channel text, account text,"
-                    " provider_message_id text, sender jsonb, text text, at timestamptz default now(),"
-                    " unique (channel, account, provider_message_id))"
-                )
-            async with serving("bare", postgres.url) as bare_port, serving("baton", postgres.url) as port:
-                for sender in range(customers):
-                    await load_one(port, message(sender))
-                await load(bare_port, 1, connections, lambda: message(0))
-                for _ in range(rounds):
-                    bodies: dict[str, tuple[int, Callable[[], bytes]]] = {
-                        "bare": (bare_port, lambda: message(next(known) % customers)),
-                        "baton": (port, lambda: message(next(known) % customers)),
-                        "baton, new customers": (port, lambda: message(next(newcomers))),
-                    }
-                    for name, (where, body) in bodies.items():
-                        figures[name].append(await load(where, seconds, connections, body))
+    async with empty_ledger({"adapter": KEY}) as url:
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "create table bare (id bigint generated always as identity primary key, channel text, account text,"
+                " provider_message_id text, sender jsonb, text text, at timestamptz default now(),"
+                " unique (channel, account, provider_message_id))"
+            )
+        async with serving("bare", url) as bare_port, serving("baton", url) as port:
+            for sender in range(customers):
+                await load_one(port, message(sender))
+            await load(bare_port, 1, connections, lambda: message(0))
+            for _ in range(rounds):
+                bodies: dict[str, tuple[int, Callable[[], bytes]]] = {
+                    "bare": (bare_port, lambda: message(next(known) % customers)),
+                    "baton": (port, lambda: message(next(known) % customers)),
+                    "baton, new customers": (port, lambda: message(next(newcomers))),
+                }
+                for name, (where, body) in bodies.items():
+                    figures[name].append(await load(where, seconds, connections, body))
     return figures
 
 

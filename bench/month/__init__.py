@@ -1,6 +1,6 @@
 """A month of a support floor in virtual time: every conversation's real state machine, every step in the real ledger.
 
-    python -m bench.month --conversations 1000 [--seed 1] [--postgres URL]
+    python -m bench.month --conversations 1000 [--seed 1]
 
 Customers write, write again elsewhere, leave, answer suggestions and surveys, come back in the reopen window or days
 later; agents decline, let offers pass, transfer, hold, escalate, resolve, take up again; promises change in the middle

@@ -10,7 +10,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
-from tests.integration.servers_alone import postgres_alone, temporal_alone
+from workers.embedded.alone import postgres_alone, temporal_alone
 from workers.embedded.errors import DataUnusable
 from workers.embedded.postgres import DATABASE
 

@@ -24,8 +24,8 @@ from activities.deliver import Deliveries
 from intelligence.triage import MessageTriage
 from storage.database import Database
 from storage.sealed_box import SealedBox
-from tests.integration.servers_alone import temporal_alone
 from tests.workflow.conftest import SECRET, Floor
+from workers.embedded.alone import temporal_alone
 from workers.embedded.supervisor import Supervisor
 from workers.embedded.temporal import TemporalServer
 from workers.temporal_options import DYNAMIC_CONFIG, search_attribute_types

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]  # ships no types
+import psutil
 import psycopg
 import structlog
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import msgspec
-import psutil  # type: ignore[import-untyped]  # ships no types
+import psutil
 import structlog
 
 from workers.embedded.directory import DataDirectory, write_private
