@@ -278,10 +278,12 @@ class _AtDesk:
         try:
             await self._door.send("POST", path, body, msgspec.Raw)
         except Refused as refused:
-            if refused.code != "identity_conflict":
+            if refused.code == "identity_conflict":
+                await self._strays.supervisor.send("POST", path, {**body, "force": True}, msgspec.Raw)
+            elif refused.code != "conversation_ended":
                 raise
-            await self._strays.supervisor.send("POST", path, {**body, "force": True}, msgspec.Raw)
-        self._strays.merged(conversation.customer_id)
+            # Whoever had the other one was done with it and it is closed: it stays by itself.
+        self._strays.settle(conversation.customer_id)
 
     async def _customer_writes(self, conversation_id: str, heard: int) -> bool:
         """Whether anything happens before the customer has been quiet for long enough."""

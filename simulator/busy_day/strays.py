@@ -24,16 +24,17 @@ class Strays:
         """Those who will write from an unknown address."""
         self.supervisor = supervisor
         self._told: dict[str, asyncio.Future[Stray]] = {one: asyncio.Future() for one in customer_ids}
-        self._merged: set[str] = set()
+        self._settled: set[str] = set()
 
     def tell(self, customer_id: str, stray: Stray) -> None:
         self._told[customer_id].set_result(stray)
 
     async def of(self, customer_id: str) -> Stray | None:
         """The stray conversation of a customer, once it is there; None for who has none, or none any more."""
-        if customer_id not in self._told or customer_id in self._merged:
+        if customer_id not in self._told or customer_id in self._settled:
             return None
         return await asyncio.shield(self._told[customer_id])
 
-    def merged(self, customer_id: str) -> None:
-        self._merged.add(customer_id)
+    def settle(self, customer_id: str) -> None:
+        """Nothing is left to merge."""
+        self._settled.add(customer_id)
