@@ -16,7 +16,9 @@ class QueueAnswer(Answer):
     pool: str = Field(examples=["default"])
     waiting: int = Field(examples=[3], description="Conversations that wait, an offer pending or not")
     oldest_wait_seconds: float | None = Field(examples=[41.5])
-    next_breach_at: datetime | None = Field(examples=["2026-01-05T09:05:00Z"])
+    next_breach_at: datetime | None = Field(
+        examples=["2026-01-05T09:05:00Z"], description="The earliest promise not kept yet; past once it is broken"
+    )
     offers_pending: int = Field(examples=[1])
     alerts: int = Field(examples=[1], description="Calls for a supervisor that nobody has acknowledged")
     agents_by_presence: dict[str, int] = Field(examples=[{"online": 4, "away": 1}])

@@ -29,7 +29,10 @@ class Handover(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """Put, or refresh, the conversation's ticket; a ticket that was already offered is never put back."""
+    """Put, or refresh, the conversation's ticket; a ticket that was already offered is never put back.
+
+    `next_breach_at` is the earliest instant of a promise still open: to come, or past when it is broken.
+    """
 
     waiting: Waiting
     next_breach_at: datetime | None

@@ -206,7 +206,8 @@ def pauses_clocks(promise: SlaTerms, phase: Phase) -> bool:
 def _ticket(state: ConversationState) -> Enqueue | None:
     if state.waiting is None or state.offer is not None:
         return None
-    next_breach = min((clock.due_at for clock in state.clocks if clock.due_at), default=None)
+    # Who was promised something and has it not is no less urgent for that.
+    next_breach = min((at for clock in state.clocks if (at := clock.promised_at)), default=None)
     return Enqueue(state.waiting, next_breach, state.owner, state.owner_since)
 
 

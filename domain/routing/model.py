@@ -69,6 +69,7 @@ class WaitingCase:
     of importance: widening drops them from the last to the first. `languages` is any-of; empty asks for none, and
     no widening touches it. `units` is the capacity it takes (units of capacity). `priority` runs from 1 (urgent) to
     5 (low). `value_weight` is a factor, 1 for the average customer. `sentiment` runs from -1 to 1.
+    `next_breach_at` is the earliest promise still open, past when it is broken.
     `excluded` agents stay excluded until `exclusions_clear_at`, and past it as long as someone else could take it.
     `only_agent` names the one agent who may take it (a transfer, a reassignment): pool and skills were then a
     person's choice and are not asked. `business_boost` is added to the urgency (an outage, a renewal soon).

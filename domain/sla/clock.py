@@ -81,6 +81,11 @@ class Clock:
         return self.ended_at is not None
 
     @property
+    def promised_at(self) -> datetime | None:
+        """The instant it is due, or was due and is not made good; None while it stands still and once it ended."""
+        return None if self.is_ended else self.due_at or self.breached_at
+
+    @property
     def is_met_late(self) -> bool:
         """Whether the promise was kept after its deadline, or given up after it."""
         return self.state is ClockState.BREACHED and self.is_ended

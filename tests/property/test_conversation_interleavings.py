@@ -550,6 +550,10 @@ class ConversationMachine(RuleBasedStateMachine):
             if in_queue:
                 assert tables.ticket is not None
                 assert tables.ticket.waiting == state.waiting, "the queue sees the case as it is"
+                open_promises = [clock for clock in tables.clocks.values() if clock.ended_at is None]
+                instants = [clock.due_at or clock.breached_at for clock in open_promises]
+                earliest = min((at for at in instants if at is not None), default=None)
+                assert tables.ticket.next_breach_at == earliest, "a promise is no less urgent once it is broken"
         else:
             assert tables.ticket is None
         match state.phase:

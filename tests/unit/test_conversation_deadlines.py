@@ -7,7 +7,7 @@ import pytest
 
 from domain.conversation.commands import EndAssignment, Enqueue, Happened, KeepClock
 from domain.conversation.deadlines import Due, deadlines
-from domain.conversation.events import DeadlineReached, TermsChanged
+from domain.conversation.events import DeadlineReached, OfferDeclined, TermsChanged
 from domain.conversation.state import ConversationState, Phase
 from domain.conversation.step import step
 from domain.sla.clock import ClockState
@@ -53,6 +53,15 @@ def test_nothing_happens_before_its_time() -> None:
     before = talk.state
     assert talk.passes(5 * MINUTE - SECOND) == ()
     assert talk.state is before
+
+
+def test_who_waits_on_after_a_broken_promise_is_still_late_in_the_queue() -> None:
+    talk = Conversation().queued()
+    talk.passes(11 * MINUTE)
+    offer = talk.offer_to("ann")
+    talk.happens(offer)
+    talk.happens(OfferDeclined(offer.offer_id, "ann", "busy"))
+    assert talk.ticket().next_breach_at == START + 10 * MINUTE
 
 
 def test_a_warning_says_so_and_changes_nothing_else() -> None:
