@@ -1,6 +1,7 @@
 """What many tests share: a real PostgreSQL per test process, a fresh migrated database per test, a Temporal server."""
 
 import asyncio
+import os
 import shutil
 import sys
 import tempfile
@@ -19,9 +20,11 @@ from storage.database import Database
 from storage.migrate import migrate
 from workflows.search_attributes import ALL_KEYS
 
-# How long one example takes says how busy the machine is, and nothing about the code.
-settings.register_profile("any machine", deadline=None)
-settings.load_profile("any machine")
+# How long one example takes says how busy the machine is, and nothing about the code. A run says the same of the same
+# code; HYPOTHESIS_PROFILE=search looks where no run has looked before.
+settings.register_profile("same for all", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same for all"))
 
 ADMIN_KEY = "bt_admin_made-up-for-the-tests-0123456789abcdefghij"
 SUPERVISOR_KEY = "bt_supervisor_made-up-for-the-tests-0123456789abcde"

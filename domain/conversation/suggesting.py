@@ -24,9 +24,10 @@ _MOST_OPENINGS = 60
 def consider(draft: Draft, before: ConversationState) -> None:
     """At the end of a step, make the suggestion that the rules give now; at most one is open at a time.
 
-    Nothing is suggested in the step that answers a suggestion, nor by a step that changed nothing.
+    Nothing is suggested in the step that answers a suggestion, nor by a step that changed nothing here: an offer of
+    before that is told again is only ended again.
     """
-    if draft.state == before and not draft.commands:
+    if draft.state == before:
         return
     if _terms(draft) is None or before.journey.offered is not None:
         return

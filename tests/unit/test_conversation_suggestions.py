@@ -8,7 +8,14 @@ import pytest
 from domain.channels import Channel, MessageKind
 from domain.conversation.commands import EndAssignment, Handover, Happened, StartAssignment
 from domain.conversation.deadlines import Due, deadlines
-from domain.conversation.events import ChannelSuggested, CustomerLeft, CustomerWrote, SuggestionAnswered, TermsChanged
+from domain.conversation.events import (
+    ChannelSuggested,
+    Claimed,
+    CustomerLeft,
+    CustomerWrote,
+    SuggestionAnswered,
+    TermsChanged,
+)
 from domain.conversation.journey import JourneyTerms, SuggestionTerms, SurveyTerms
 from domain.conversation.journey_commands import AskSurvey, EndSuggestion, JudgeSuggestion, OfferSwitch, OpenThread
 from domain.conversation.refusals import RefusalCode
@@ -255,3 +262,20 @@ def test_without_terms_nothing_is_suggested() -> None:
     assert talk.ordered(OfferSwitch) == []
     asked = ChannelSuggested("ann", Channel.VIDEO, "", by_supervisor=False)
     assert talk.refuses(asked) is RefusalCode.CANNOT_SUGGEST
+
+
+def test_an_offer_of_before_that_is_told_again_suggests_nothing() -> None:
+    talk = Conversation(led(SCREEN, RISK)).queued()
+    told = talk.offer_to("ann")
+    talk.happens(told)
+    for _ in range(9):
+        talk.passes(MINUTE)
+    assert [one.cause for one in talk.ordered(OfferSwitch)] == [Cause.SLA_AT_RISK]
+    talk.happens(Claimed("ben"))
+    offered = talk.state.journey.offered
+    assert offered is not None
+    talk.happens(SuggestionAnswered(offered.suggestion_id, accepts=False, at=talk.now))
+    talk.happens(told)
+    assert talk.ordered(OfferSwitch) == []
+    talk.happens(reply("msg_reply", "ben"))
+    assert [one.cause for one in talk.ordered(OfferSwitch)] == [Cause.SCREEN_SHARING]
