@@ -6,9 +6,11 @@ from pydantic import JsonValue
 from sqlalchemy import DateTime
 from sqlalchemy.dialects.postgresql import JSONB
 
-__all__ = ["INSTANT", "JSON_DOCUMENT", "JsonValue", "utc_now"]
+__all__ = ["INSTANT", "JSON_DOCUMENT", "JSON_VALUE", "JsonValue", "utc_now"]
 
 JSON_DOCUMENT = JSONB(none_as_null=True)
+JSON_VALUE = JSONB()
+"""Any JSON value, of which null is one."""
 INSTANT = DateTime(timezone=True)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
-from storage.tables.columns import INSTANT, JSON_DOCUMENT, JsonValue, utc_now
+from storage.tables.columns import INSTANT, JSON_DOCUMENT, JSON_VALUE, JsonValue, utc_now
 
 
 class Calendar(SQLModel, table=True):
@@ -65,5 +65,5 @@ class Setting(SQLModel, table=True):
     __tablename__ = "settings"
 
     key: str = Field(primary_key=True)
-    value: JsonValue = Field(sa_type=JSON_DOCUMENT)
+    value: JsonValue = Field(sa_type=JSON_VALUE)
     updated_at: datetime = Field(default_factory=utc_now, sa_type=INSTANT)

@@ -103,6 +103,14 @@ async def test_what_has_no_meaning_is_pointed_at(
     assert where in [error["pointer"] for error in answer.json()["errors"]]
 
 
+async def test_a_bound_may_be_taken_away_and_given_again(http: httpx.AsyncClient) -> None:
+    for bound in (None, 600.0):
+        changed = await http.patch("/v1/settings", json={"longest_wait_seconds": bound})
+        assert changed.status_code == 200
+        assert changed.json()["longest_wait_seconds"] == bound
+        assert (await http.get("/v1/settings")).json()["longest_wait_seconds"] == bound
+
+
 async def test_a_change_of_settings_keeps_the_others_and_is_told_to_open_conversations(
     http: httpx.AsyncClient, database: Database
 ) -> None:

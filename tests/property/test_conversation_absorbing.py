@@ -30,6 +30,7 @@ from domain.conversation.state import ConversationState, Phase
 from domain.conversation.step import step
 from domain.conversation.terms import Assessment
 from domain.sla.policy import Metric
+from tests.property.conversation_ledger import AgentRow
 from tests.property.test_conversation_interleavings import CASES, ConversationMachine, cases, is_open
 
 ROADS = ("queued", "offered", "assigned", "pending", "idle", "on hold", "wrap-up", "resolved", "waits again")
@@ -78,6 +79,8 @@ class AbsorbingMachine(ConversationMachine):
     def __init__(self) -> None:
         super().__init__()
         self.merges = 0
+        # Who had what was absorbed may become the owner of all of it, and take it up again.
+        self.ledger.tables.agents["lea"] = AgentRow()
 
     def judge_age(self, before: ConversationState, event: Event, after: ConversationState) -> None:
         """A merge lets it wait at the age of the one that has waited longer, never at a lesser one."""
