@@ -3,20 +3,13 @@
 from datetime import datetime
 
 from bench.month.agenda import Talk
-from bench.month.floor import Floor
+from bench.month.floor import OnFloor
 from bench.month.terms import DAY, HOUR, MINUTE, START
 from domain.conversation import events
 from domain.conversation.state import EndReason, Phase
 
 
-class Agents:
-    def __init__(self, floor: Floor) -> None:
-        self._floor = floor
-        self._books = floor.books
-        self._connection = floor.books.connection
-        self._random = floor.random
-        self._agenda = floor.agenda
-
+class Agents(OnFloor):
     async def arrive(self) -> None:
         for number, agent_id in enumerate(self._floor.agents):
             skills = {"billing": 4, "accounts": 3} if number % 3 == 0 else {("billing", "accounts")[number % 2]: 3}

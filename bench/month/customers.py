@@ -3,18 +3,12 @@
 from datetime import datetime
 
 from bench.month.agenda import Talk
-from bench.month.floor import Floor
+from bench.month.floor import OnFloor
 from bench.month.terms import DAY, HOUR, INTENTS, MINUTE, SECOND
 from domain.conversation.state import ConversationState
 
 
-class Customers:
-    def __init__(self, floor: Floor) -> None:
-        self._floor = floor
-        self._random = floor.random
-        self._books = floor.books
-        self._agenda = floor.agenda
-
+class Customers(OnFloor):
     async def open(self, customer_id: str, now: datetime, before: Talk | None = None) -> None:
         random = self._random
         number = len(self._floor.talks)

@@ -4,19 +4,12 @@ from datetime import datetime
 
 from psycopg.types.json import Jsonb
 
-from bench.month.floor import Floor
+from bench.month.floor import OnFloor
 from bench.month.terms import SECOND
 from domain.conversation import events
 
 
-class Dispatcher:
-    def __init__(self, floor: Floor) -> None:
-        self._floor = floor
-        self._books = floor.books
-        self._connection = floor.books.connection
-        self._random = floor.random
-        self._agenda = floor.agenda
-
+class Dispatcher(OnFloor):
     async def dispatch(self, now: datetime) -> None:
         """First come, first served; the offer and its decision are what the dispatcher would write."""
         for conversation_id, (talk, ticket) in sorted(

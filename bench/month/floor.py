@@ -157,3 +157,14 @@ class Floor:
         self.queue.pop(talk.id, None)
         talk.state = step(talk.state, events.MergedAway(at), at).state
         talk.wakes_at = None
+
+
+class OnFloor:
+    """Somebody who acts in the month, with what of the floor they reach for most."""
+
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+        self._books = floor.books
+        self._connection = floor.books.connection
+        self._random = floor.random
+        self._agenda = floor.agenda

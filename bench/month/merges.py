@@ -5,20 +5,16 @@ from datetime import datetime
 
 from bench.month.agenda import Talk
 from bench.month.customers import Customers
-from bench.month.floor import Floor
+from bench.month.floor import Floor, OnFloor
 from bench.month.terms import DAY, HOUR, MINUTE, SECOND
 from domain.conversation.state import Phase
 from storage.ledger.merging import MergeRefused, merge_conversations
 from storage.ledger.splitting import SplitRefused, split_thread, undo_merge_in
 
 
-class Merges:
+class Merges(OnFloor):
     def __init__(self, floor: Floor, customers: Customers) -> None:
-        self._floor = floor
-        self._books = floor.books
-        self._connection = floor.books.connection
-        self._random = floor.random
-        self._agenda = floor.agenda
+        super().__init__(floor)
         self._customers = customers
         self.merged: Counter[str] = Counter()
         self.unmerged = self.split_off = 0

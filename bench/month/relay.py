@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from bench.month.agenda import Talk
-from bench.month.floor import Floor
+from bench.month.floor import OnFloor
 from bench.month.terms import INTENTS
 from domain.conversation import events
 from domain.conversation.merging import new_needs
@@ -34,13 +34,7 @@ SIGNALS: dict[str, type[Signal]] = {
 }
 
 
-class Relay:
-    def __init__(self, floor: Floor) -> None:
-        self._floor = floor
-        self._books = floor.books
-        self._connection = floor.books.connection
-        self._random = floor.random
-
+class Relay(OnFloor):
     async def hear(self, talk: Talk, now: datetime) -> None:
         """Take what is owed in its order, as the relay and the workflow do."""
         talk.hears = False
