@@ -1,14 +1,12 @@
 """How long cases took and how long people waited: the ended episodes of the channels on which customers stay."""
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Final
 
 from domain.channels import WAITED_ON
 from domain.routing.experience import PastCase
 from storage.database import Database
-
-_AT_ONCE: Final = 1_000
+from storage.long_reads import pages
 
 # Of one agent, on one channel: what was handed on or went on elsewhere tells the time of neither. A wrap-up that still
 # runs is told once it is over.
@@ -40,10 +38,9 @@ async def past_cases(database: Database, *, since: datetime, at_most: int) -> li
     async with database.ledger.connection() as connection:
         found = await connection.execute(_PAST, {"since": since, "channels": channels, "at_most": at_most})
         cases: list[PastCase] = []
-        while page := await found.fetchmany(_AT_ONCE):
+        async for page in pages(found):
             cases += (
                 PastCase(channel, intent, customer_id, max(wait, timedelta()), work, agent_id)
                 for channel, intent, customer_id, wait, work, agent_id in page
             )
-            await asyncio.sleep(0)  # a long history holds nobody else up
         return cases

@@ -10,11 +10,11 @@ from psycopg.rows import class_row
 
 from domain.routing.success import Resolution
 from storage.database import Database
+from storage.long_reads import pages
 
 COMMITTED_WITHIN: Final = timedelta(minutes=1)
 """An end is told at the instant of its step and is there to be read once that is committed: in another order."""
 
-_AT_ONCE: Final = 1_000
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Who held the case in that episode and did not end it did not resolve it; who ended it did, unless it was passed on or
@@ -84,9 +84,8 @@ async def ended_since(database: Database, position: HistoryPosition, *, at_most:
         known = [key for key, _ in position.recent]
         await cursor.execute(_ENDED, (position.resolved_at - COMMITTED_WITHIN, known, at_most))
         held: list[_Held] = []
-        while page := await cursor.fetchmany(_AT_ONCE):
+        async for page in pages(cursor):
             held += page
-            await asyncio.sleep(0)  # a long history holds nobody else up
     return await asyncio.to_thread(_history, held, position)
 
 
