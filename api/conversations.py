@@ -185,7 +185,7 @@ async def routing(
     shown = found[: pages.limit]
     more = len(found) > len(shown)
     last = shown[-1][0] if more else None
-    waiting = await why_waiting(context.database, id, await learned.model(), await learned.experience())
+    waiting = await why_waiting(context.database, id, learned)
     return RoutingAnswer(
         waiting=None if waiting is None else _waiting_answer(waiting),
         data=[_decision_answer(decision, state) for decision, state in shown],

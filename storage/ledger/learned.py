@@ -80,7 +80,6 @@ class LearnedFromLedger:
         """How long things take, as known some minutes ago; nothing while that takes too long to read."""
         async with self._lock:
             if time.monotonic() >= self._times_fresh_until:
-                self._times_fresh_until = time.monotonic() + TIMES_FRESH_FOR.total_seconds()
                 if self._experience is not None:
                     self._timing.begin(self._learn_times)
                 else:
@@ -88,6 +87,7 @@ class LearnedFromLedger:
                         await self._learn_times()
                     except psycopg.errors.QueryCanceled as error:
                         log.warning("times_not_learned", cause=str(error))
+                self._times_fresh_until = time.monotonic() + TIMES_FRESH_FOR.total_seconds()
         return self._experience or NOTHING_EXPERIENCED
 
     async def model(self) -> SuccessModel:

@@ -4,12 +4,11 @@ from typing import Final
 
 from psycopg.rows import class_row
 
-from domain.routing.experience import Experience
 from domain.routing.from_settings import policy_of, pools_reached
-from domain.routing.model import SuccessModel
 from domain.routing.waiting import QueueStanding, WaitingAccount, account_of
 from storage.database import Database
 from storage.ledger.case_facts import read_settings
+from storage.ledger.learned import LearnedFromLedger
 from storage.ledger.roster import AgentReader
 from storage.ledger.ticket import COLUMNS, JOINED, Ticket
 
@@ -24,10 +23,9 @@ where t.conversation_id = %s group by t.pool
 async def why_waiting(
     database: Database,
     conversation_id: str,
-    success: SuccessModel,
-    experience: Experience,
+    learned: LearnedFromLedger,
 ) -> WaitingAccount | None:
-    """The account of a waiting conversation; None when it has no place in a queue.
+    """The account of a waiting conversation; None when it has no place in a queue, and then nothing is learned for it.
 
     Raises:
         InvalidInput: a stored setting cannot be read.
@@ -41,11 +39,11 @@ async def why_waiting(
             return None
         pool, now, waiting, oldest_at = standing
         settings = await read_settings(connection)
-        policy = policy_of(settings, pool)
+    success, experience = await learned.model(), await learned.experience()
+    policy = policy_of(settings, pool)
+    async with database.ledger.connection() as connection:
         roster = await AgentReader().read(
             connection, pools_reached(pool, policy), ticket.named_agent, settings, policy, experience, now
         )
-        case = ticket.case(pool, settings, policy, experience, now)
-        return account_of(
-            case, QueueStanding(waiting, oldest_at), roster.agents, roster.soon_free, policy, success, now
-        )
+    case = ticket.case(pool, settings, policy, experience, now)
+    return account_of(case, QueueStanding(waiting, oldest_at), roster.agents, roster.soon_free, policy, success, now)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from psycopg import OperationalError
 from psycopg.errors import QueryCanceled
 from temporalio.client import Client
 
@@ -135,8 +136,6 @@ async def test_a_past_that_takes_too_long_to_read_holds_no_dispatcher_up(
 async def test_a_wait_is_told_as_urgent_as_the_dispatcher_finds_it(database: Database) -> None:
     await set_setting(database, "routing_presets", {POOL: "live_calls"})
     await add_agent(database, "agt_1", load=100)
-    for number in range(60):
-        await ended(database, f"con_past_{number}", "agt_1", timedelta(minutes=9) if number % 2 else None)
     await add_ticket(
         database,
         "con_1",
@@ -144,12 +143,14 @@ async def test_a_wait_is_told_as_urgent_as_the_dispatcher_finds_it(database: Dat
         intent="billing_question",
         next_breach_at=datetime.now(UTC) + timedelta(minutes=2),
     )
+    unlearned = await why_waiting(database, "con_1", LearnedFromLedger(database))
+    for number in range(60):
+        await ended(database, f"con_past_{number}", "agt_1", timedelta(minutes=9) if number % 2 else None)
     learned = LearnedFromLedger(database)
     app = create_app(ApiContext(database, no_temporal, b"0123456789abcdef" * 2))
     admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://baton", headers=admin) as http:
         told = (await http.get("/v1/conversations/con_1/routing")).json()["waiting"]["urgency"]
-    unlearned = await why_waiting(database, "con_1", NOBODY_KNOWN, NOTHING_EXPERIENCED)
 
     await rows(database, "update agents set load = 0")
     lease = await take_lease(database, POOL, "test")
@@ -160,3 +161,19 @@ async def test_a_wait_is_told_as_urgent_as_the_dispatcher_finds_it(database: Dat
     assert told == pytest.approx(found, rel=0.05)
     assert unlearned is not None
     assert unlearned.urgency != pytest.approx(found, rel=0.1), "what was learned makes a difference here"
+
+
+async def test_a_ledger_that_was_away_is_asked_again_by_who_comes_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> list[PastCase]:
+        raise OperationalError("the connection is lost")
+
+    await add_agent(database, "agt_1")
+    await ended(database, "con_told", "agt_1", timedelta(minutes=5))
+    learned = LearnedFromLedger(database)
+    monkeypatch.setattr("storage.ledger.learned.past_cases", away)
+    with pytest.raises(OperationalError):
+        await learned.experience()
+    monkeypatch.undo()
+    assert await learned.experience() != NOTHING_EXPERIENCED

@@ -365,7 +365,7 @@ async def test_a_pool_of_calls_keeps_a_last_place_that_was_just_freed(database: 
     await add_ticket(database, "con_late", waited=timedelta(hours=1), next_breach_at=long_late)
     kept = await match_pool(database, lease, NOBODY_KNOWN)
     assert [one.reason for one in kept.unmatched] == [UnmatchedReason.PLACE_KEPT_FREE]
-    waiting = await why_waiting(database, "con_late", NOBODY_KNOWN, NOTHING_EXPERIENCED)
+    waiting = await why_waiting(database, "con_late", LearnedFromLedger(database))
     assert waiting is not None
     assert "the last free place is kept for a while" in waiting.sentence
     assert waiting.sentence.endswith("UTC: the last free place is kept no longer.")

@@ -1,6 +1,5 @@
 """What the dispatchers of a process know of who resolves what: from the ledger, at once, and again after a restart."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -122,9 +121,10 @@ async def test_who_comes_back_makes_a_failure_of_it_once_all_is_learned_again_be
     at_once = (await learned.model()).probability("agt_1", *KIND).value
 
     assert at_once == before, "nobody waits for it"
-    async with asyncio.timeout(20):
-        while (after := (await learned.model()).probability("agt_1", *KIND).value) == before:  # noqa: ASYNC110 -- asking is what brings it on
-            await asyncio.sleep(0.02)
+    relearning = learned._relearning._task
+    assert relearning is not None
+    await relearning
+    after = (await learned.model()).probability("agt_1", *KIND).value
     assert after < before - 0.2
 
 
